@@ -196,6 +196,13 @@ impl Transport {
     }
 }
 
+/// TCP at this address.
+impl From<SocketAddr> for Transport {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
 /// Prints as a URL, such as `tcp://192.0.2.1:80` or `sctp://192.0.2.1:7,[2001:db8::1]:7`.
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,77 @@
+//! Which address to announce where all are listened on: the one from which the other side is reached.
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use rserpool_machine::Endpoint;
+
+use crate::error::StartError;
+
+/// The endpoint to announce for `listening`: as it is where it has an address, with `chosen` where that is given, otherwise
+/// with the address from which `toward` is reached.
+pub(crate) fn endpoint(
+    listening: &Endpoint,
+    chosen: Option<IpAddr>,
+    toward: Option<&Endpoint>,
+) -> Result<Endpoint, StartError> {
+    let addresses: Option<Vec<_>> = listening.socket_addresses().collect();
+    match addresses.as_deref() {
+        Some([single]) => {
+            let ip = match chosen {
+                Some(ip) => ip,
+                None => address(single.ip(), toward)
+                    .map_err(|source| StartError::Advertise { endpoint: listening.clone(), source })?,
+            };
+            Ok(Endpoint::new(listening.scheme(), SocketAddr::new(ip, single.port())))
+        }
+        _ => Ok(listening.clone()),
+    }
+}
+
+/// `listening` unless it stands for all addresses; then the one from which `toward` is reached, or this host's main one.
+pub(crate) fn address(listening: IpAddr, toward: Option<&Endpoint>) -> io::Result<IpAddr> {
+    if !listening.is_unspecified() {
+        return Ok(listening);
+    }
+    let target = toward.and_then(|endpoint| endpoint.socket_addresses().next().flatten());
+    if let Some(target) = target {
+        return source_address(target);
+    }
+    // Documentation addresses: routed like any other, so the default route decides; nothing is sent.
+    let v4 = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
+    let v6 = SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9));
+    let order = if listening.is_ipv4() { [v4, v4] } else { [v6, v4] };
+    // Without any route there is nobody to reach but this host itself.
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Ok(order.into_iter().find_map(|target| source_address(target).ok()).unwrap_or(loopback))
+}
+
+/// The address that packets to `target` leave from. Connecting a datagram socket looks up the route and sends nothing.
+fn source_address(target: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr =
+        if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(target)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unspecified_address_becomes_the_one_that_reaches_the_other_side() {
+        let listening: Endpoint = "tcp://0.0.0.0:7000".parse().expect("an endpoint");
+        let toward: Endpoint = "tcp://127.0.0.1:9".parse().expect("an endpoint");
+        let announced = endpoint(&listening, None, Some(&toward)).expect("loopback has a route");
+        assert_eq!(announced.to_string(), "tcp://127.0.0.1:7000");
+    }
+
+    #[test]
+    fn a_given_address_is_announced_as_it_is() {
+        let listening: Endpoint = "tcp://127.0.0.2:7000".parse().expect("an endpoint");
+        assert_eq!(endpoint(&listening, None, None).expect("no look-up"), listening);
+        let chosen = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)));
+        let announced = endpoint(&listening, chosen, None).expect("no look-up");
+        assert_eq!(announced.to_string(), "tcp://192.0.2.9:7000");
+    }
+}

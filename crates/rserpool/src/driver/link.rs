@@ -1,0 +1,118 @@
+//! The life of one point-to-point link: connecting, exchanging messages, ending.
+use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Protocol};
+use rserpool_transport::{Link, LinkReader, TransportError};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{Driver, LinkState, State};
+
+impl<M> Driver<M>
+where
+    M: Machine + Send + 'static,
+    M::Event: Send,
+{
+    /// Opens a link that the machine asked for.
+    pub(super) fn open(&self, state: &mut State<M>, link: LinkId, protocol: Protocol, remote: Endpoint) {
+        let cancel = self.shared.cancelled.child_token();
+        let connecting = LinkState::Connecting { waiting: Vec::new(), size: 0, cancel: cancel.clone() };
+        state.links.insert(link, connecting);
+        self.shared.tasks.spawn(self.clone().run_opened(link, protocol, remote, cancel));
+    }
+
+    async fn run_opened(self, link: LinkId, protocol: Protocol, remote: Endpoint, cancel: CancellationToken) {
+        let connected = tokio::select! {
+            connected = rserpool_transport::connect(&remote, &self.shared.links) => connected,
+            () = cancel.cancelled() => return self.end(link, DownReason::Requested),
+        };
+        match connected {
+            Ok(connected) => self.run_link(link, protocol, connected).await,
+            Err(error) => {
+                debug!(%remote, %error, "no link");
+                self.end(link, DownReason::ConnectFailed(error.to_string().into()));
+            }
+        }
+    }
+
+    /// Runs a link that somebody opened to us.
+    pub(super) async fn run_accepted(self, protocol: Protocol, accepted: Link) {
+        let link = self.lock().accepted_link();
+        self.run_link(link, protocol, accepted).await;
+    }
+
+    async fn run_link(&self, link: LinkId, protocol: Protocol, connection: Link) {
+        let (remote, identity) = (connection.remote.clone(), connection.identity.clone());
+        let (mut reader, writer) = connection.split();
+        let queue = writer.queue();
+        {
+            let mut state = self.lock();
+            let waiting = match state.links.insert(link, LinkState::Up { queue: queue.clone(), requested_end: false }) {
+                Some(LinkState::Connecting { waiting, .. }) => waiting,
+                _ => Vec::new(),
+            };
+            for bytes in waiting {
+                state.transmit(link, bytes, self.shared.links.send_queue);
+            }
+            let now = super::now();
+            let kind = LinkKind::PointToPoint;
+            state.machine.handle_input(now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });
+            self.perform(state);
+        }
+        // Reading ends with the link; writing ends earlier when the queue is closed or overflows.
+        let reason = tokio::select! {
+            ended = self.read(link, &mut reader) => match ended {
+                Ok(()) => DownReason::Closed,
+                Err(error) => failed(&error),
+            },
+            ended = writer.run() => match ended {
+                Ok(()) => DownReason::Closed,
+                Err(error) => failed(&error),
+            },
+            () = self.shared.cancelled.cancelled() => {
+                queue.close();
+                DownReason::Requested
+            }
+        };
+        debug!(?remote, %reason, "link ended");
+        self.end(link, reason);
+    }
+
+    /// Feeds the machine with messages until the link ends.
+    async fn read(&self, link: LinkId, reader: &mut LinkReader) -> Result<(), TransportError> {
+        while reader.fill().await? {
+            let mut state = self.lock();
+            let now = super::now();
+            let mut broken = None;
+            loop {
+                match reader.next_message() {
+                    Ok(Some(bytes)) => state.machine.handle_input(now, Input::Message { link, bytes }),
+                    Ok(None) => break,
+                    Err(error) => {
+                        broken = Some(error);
+                        break;
+                    }
+                }
+            }
+            self.perform(state);
+            if let Some(error) = broken {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self, link: LinkId, seen: DownReason) {
+        let mut state = self.lock();
+        let reason = state.down_reason(link, seen);
+        state.links.remove(&link);
+        state.machine.handle_input(super::now(), Input::LinkDown { link, reason });
+        self.perform(state);
+    }
+}
+
+fn failed(error: &TransportError) -> DownReason {
+    if error.is_limit() {
+        DownReason::Limit(error.to_string().into())
+    } else {
+        DownReason::Failed(error.to_string().into())
+    }
+}

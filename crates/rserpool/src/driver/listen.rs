@@ -1,0 +1,96 @@
+//! Links that others open, and multicast groups.
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rserpool_machine::{DownReason, Input, LinkId, LinkKind, Machine, PeerIdentity, Protocol};
+use rserpool_transport::{Listener, Multicast};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::{Driver, LinkState};
+
+/// Announcements that may wait for a group's socket.
+const GROUP_QUEUE: usize = 16;
+
+/// How long to wait before accepting again where accepting failed, for want of descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl<M> Driver<M>
+where
+    M: Machine + Send + 'static,
+    M::Event: Send,
+{
+    /// Accepts links on `listener`, all of which speak `protocol`.
+    pub(crate) fn listen(&self, protocol: Protocol, listener: Listener) {
+        let driver = self.clone();
+        self.shared.tasks.spawn(async move {
+            let cancelled = driver.cancellation().clone();
+            tokio::select! {
+                () = driver.accept(protocol, listener) => {}
+                () = cancelled.cancelled() => {}
+            }
+        });
+    }
+
+    async fn accept(&self, protocol: Protocol, listener: Listener) {
+        loop {
+            match listener.accept().await {
+                Ok(link) => {
+                    self.shared.tasks.spawn(self.clone().run_accepted(protocol, link));
+                }
+                Err(error) => {
+                    warn!(endpoint = %listener.local_endpoint(), %error, "cannot accept a link; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Takes part in a multicast group as a link of the machine.
+    pub(crate) fn join(&self, protocol: Protocol, group: Multicast) {
+        let (sender, outgoing) = mpsc::channel(GROUP_QUEUE);
+        let link = {
+            let mut state = self.lock();
+            let link = state.accepted_link();
+            state.links.insert(link, LinkState::Group(sender));
+            link
+        };
+        let remote = [group.group()];
+        let identity = PeerIdentity::Anonymous;
+        self.input(Input::LinkUp { link, protocol, kind: LinkKind::Multicast, remote: &remote, identity });
+        let driver = self.clone();
+        self.shared.tasks.spawn(async move {
+            let cancelled = driver.cancellation().clone();
+            let reason = tokio::select! {
+                reason = driver.run_group(link, &group, outgoing) => reason,
+                () = cancelled.cancelled() => DownReason::Requested,
+            };
+            let mut state = driver.lock();
+            state.links.remove(&link);
+            state.machine.handle_input(super::now(), Input::LinkDown { link, reason });
+            driver.perform(state);
+        });
+    }
+
+    async fn run_group(&self, link: LinkId, group: &Multicast, mut outgoing: mpsc::Receiver<Bytes>) -> DownReason {
+        loop {
+            tokio::select! {
+                received = group.recv() => match received {
+                    Ok((bytes, source)) => self.announcement(link, source, &bytes),
+                    Err(error) => return DownReason::Failed(error.to_string().into()),
+                },
+                Some(bytes) = outgoing.recv() => {
+                    if let Err(error) = group.send(&bytes).await {
+                        // An interface that is down now may be up again for the next announcement.
+                        debug!(group = %group.group(), %error, "announcement not sent");
+                    }
+                }
+            }
+        }
+    }
+
+    fn announcement(&self, link: LinkId, source: SocketAddr, bytes: &[u8]) {
+        self.input(Input::Announcement { link, source, bytes });
+    }
+}

@@ -1,0 +1,205 @@
+//! One pool as its users see it: a name behind which there is always a live element.
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rserpool_asap::{Freshness, ResolveError};
+use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle, Transport};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use crate::error::ConnectError;
+use crate::profile::TimerProfile;
+use crate::session::Session;
+use crate::user::PoolUser;
+use crate::watch::PoolWatch;
+
+/// A pool, by its handle. Cheap to clone; holds its [`PoolUser`] alive.
+#[derive(Clone)]
+pub struct Pool {
+    user: PoolUser,
+    handle: PoolHandle<'static>,
+}
+
+impl Pool {
+    pub(crate) const fn new(user: PoolUser, handle: PoolHandle<'static>) -> Self {
+        Self { user, handle }
+    }
+
+    /// The pool handle.
+    #[must_use]
+    pub const fn handle(&self) -> &PoolHandle<'static> {
+        &self.handle
+    }
+
+    pub(crate) const fn user(&self) -> &PoolUser {
+        &self.user
+    }
+
+    pub(crate) fn profile(&self) -> TimerProfile {
+        self.user.inner.profile
+    }
+
+    /// Asks a registrar for the elements of the pool now, at most `items` of them, in the order in which to use them.
+    ///
+    /// # Errors
+    /// When the pool is unknown, or no registrar answers.
+    pub async fn resolve(&self, items: Option<u32>) -> Result<Vec<PoolElement>, ResolveError> {
+        self.user.resolve(&self.handle, items, Freshness::Fresh).await?;
+        let cached = self.user.inner.driver.inspect(|machine| {
+            machine.cached(&self.handle).map(|pool| pool.elements().to_vec())
+        });
+        Ok(cached.unwrap_or_default())
+    }
+
+    /// Picks an element by the pool's policy, from the cache while it is fresh. Nothing is connected to.
+    ///
+    /// # Errors
+    /// When the pool is unknown, or no registrar answers.
+    pub async fn pick(&self) -> Result<Target, ResolveError> {
+        self.pick_but(&[]).await
+    }
+
+    /// The same, with elements that are out of the question; as a last resort they are taken all the same.
+    pub(crate) async fn pick_but(&self, excluded: &[PeIdentifier]) -> Result<Target, ResolveError> {
+        self.user.resolve(&self.handle, None, Freshness::CacheAllowed).await?;
+        if let Some(target) = self.select(excluded) {
+            return Ok(target);
+        }
+        self.user.resolve(&self.handle, None, Freshness::Fresh).await?;
+        self.select(excluded).or_else(|| self.select(&[])).ok_or(ResolveError::UnknownPool)
+    }
+
+    fn select(&self, excluded: &[PeIdentifier]) -> Option<Target> {
+        let driver = &self.user.inner.driver;
+        let element = driver.command(|machine, now| machine.select(now, &self.handle, excluded))?;
+        Some(Target { pool: self.clone(), element })
+    }
+
+    /// Connects to an element over TCP: the pool's policy says to which, and when it is not reachable the next one is tried,
+    /// until one is or the patience of the pool user is at its end. Elements that are not reachable are reported.
+    ///
+    /// # Errors
+    /// When the pool is unknown, no registrar answers, or no element is reachable in time.
+    pub async fn connect(&self) -> Result<TcpStream, ConnectError> {
+        self.connect_but(&[]).await.map(|(stream, _)| stream)
+    }
+
+    /// The same, and which element it is; those in `avoided` are tried last.
+    pub(crate) async fn connect_but(
+        &self,
+        avoided: &[PeIdentifier],
+    ) -> Result<(TcpStream, Target), ConnectError> {
+        let (started, patience) = (Instant::now(), self.user.inner.patience);
+        let mut failed = avoided.to_vec();
+        let mut last = None;
+        loop {
+            let target = match self.pick_but(&failed).await {
+                Ok(target) => target,
+                // Elements of a pool that fails over may all be gone for a moment: a pool that was never there may not.
+                Err(ResolveError::UnknownPool) if last.is_some() && started.elapsed() < patience => {
+                    sleep(self.profile().retry_pause()).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match target.connect().await {
+                Ok(stream) => return Ok((stream, target)),
+                Err(error) => {
+                    debug!(pool = %self.handle, element = %target.identifier(), %error, "element not reachable");
+                    target.report_unreachable();
+                    if failed.contains(&target.identifier()) {
+                        // Everybody was tried: give them a moment before starting over.
+                        failed.clear();
+                        sleep(self.profile().retry_pause()).await;
+                    }
+                    failed.push(target.identifier());
+                    last = Some((target.identifier(), error));
+                }
+            }
+            if started.elapsed() >= patience {
+                let (pool_handle, waited) = (self.handle.clone(), started.elapsed());
+                return Err(ConnectError::Unreachable { pool_handle, waited, last });
+            }
+        }
+    }
+
+    /// Opens a session: framed messages to an element, with state cookies and fail-over (see [`Session`]).
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn session(&self) -> Result<Session, ConnectError> {
+        Session::open(self.clone()).await
+    }
+
+    /// Watches the pool: the elements now, and again after every change, across changes of registrar.
+    #[must_use]
+    pub fn watch(&self) -> PoolWatch {
+        PoolWatch::new(self.clone())
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool(\"{}\")", self.handle)
+    }
+}
+
+/// An element that was picked.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pool: Pool,
+    element: PoolElement,
+}
+
+impl Target {
+    /// What the registrar knows of the element.
+    #[must_use]
+    pub const fn element(&self) -> &PoolElement {
+        &self.element
+    }
+
+    /// The identifier of the element.
+    #[must_use]
+    pub const fn identifier(&self) -> PeIdentifier {
+        self.element.identifier
+    }
+
+    /// How to reach the element.
+    #[must_use]
+    pub const fn transport(&self) -> &Transport {
+        &self.element.user_transport
+    }
+
+    /// The first address of the element; `None` for an opaque transport.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.element.user_transport.socket_address()
+    }
+
+    /// Tells the registrar that the element is not reachable, so that it checks (RFC 5352 §3.5), and does not pick it again
+    /// for a while.
+    pub fn report_unreachable(&self) {
+        let driver = &self.pool.user().inner.driver;
+        driver.command(|machine, now| machine.report_unreachable(now, &self.pool.handle, self.element.identifier));
+    }
+
+    /// Connects to the element over TCP.
+    ///
+    /// # Errors
+    /// When it does not serve TCP, or cannot be reached within the time that the timer profile allows.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
+        let Transport::Tcp(address) = self.element.user_transport else {
+            let message = format!("the element serves {}, not TCP", self.element.user_transport);
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        };
+        let limit: Duration = self.pool.profile().connect_timeout();
+        let stream = timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("{address} did not answer within {limit:?}"))
+        })??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}

@@ -1,0 +1,96 @@
+//! The two sets of timers: what the RFCs say, and what fails over in fractions of a second.
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rserpool_asap::AsapTimers;
+use rserpool_enrp::RegistrarTimers;
+use rserpool_transport::LinkConfig;
+
+/// Which timers a role runs with. Roles of different profiles work together, at the pace of the slower one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum TimerProfile {
+    /// Every default of RFC 5352 §7 and RFC 5353 §4: detection within a minute or so, hardly any traffic.
+    #[default]
+    Rfc,
+    /// Detection and takeover within a second, for a few more messages per second and peer.
+    Fast,
+}
+
+impl TimerProfile {
+    pub(crate) fn asap(self) -> AsapTimers {
+        match self {
+            Self::Rfc => AsapTimers::rfc(),
+            Self::Fast => AsapTimers::fast(),
+        }
+    }
+
+    pub(crate) fn registrar(self) -> RegistrarTimers {
+        match self {
+            Self::Rfc => RegistrarTimers::rfc(),
+            Self::Fast => RegistrarTimers::fast(),
+        }
+    }
+
+    /// Limits of links to and between registrars.
+    pub(crate) fn links(self) -> LinkConfig {
+        LinkConfig {
+            connect_timeout: self.connect_timeout(),
+            unacknowledged: Some(self.unacknowledged()),
+            ..LinkConfig::default()
+        }
+    }
+
+    /// How long connecting to a registrar or an element may take.
+    pub(crate) const fn connect_timeout(self) -> Duration {
+        match self {
+            Self::Rfc => Duration::from_secs(5),
+            Self::Fast => Duration::from_millis(200),
+        }
+    }
+
+    /// How long sent data may stay unacknowledged before a connection counts as dead.
+    pub(crate) const fn unacknowledged(self) -> Duration {
+        match self {
+            Self::Rfc => Duration::from_secs(10),
+            Self::Fast => Duration::from_millis(250),
+        }
+    }
+
+    /// How long a call such as `connect` or `register` goes on trying before it fails.
+    pub(crate) const fn patience(self) -> Duration {
+        match self {
+            Self::Rfc => Duration::from_secs(30),
+            Self::Fast => Duration::from_secs(10),
+        }
+    }
+
+    /// The pause between two attempts when there is nobody left to try.
+    pub(crate) const fn retry_pause(self) -> Duration {
+        match self {
+            Self::Rfc => Duration::from_millis(500),
+            Self::Fast => Duration::from_millis(20),
+        }
+    }
+}
+
+impl fmt::Display for TimerProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rfc => "rfc",
+            Self::Fast => "fast",
+        })
+    }
+}
+
+/// Reads `rfc` or `fast`.
+impl FromStr for TimerProfile {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "rfc" => Ok(Self::Rfc),
+            "fast" => Ok(Self::Fast),
+            _ => Err("a timer profile is `rfc` or `fast`"),
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! A registrar as a part of any program: the registrar machine on sockets (RFC 5353, and the registrar's side of RFC 5352).
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::Stream;
+use rserpool_enrp::{
+    Authorization, PeerStatus, RegistrarConfig, RegistrarEvent, RegistrarLimits, RegistrarMachine, RegistrarTimers,
+    Statistics,
+};
+use rserpool_handlespace::Handlespace;
+use rserpool_machine::{Endpoint, Protocol};
+use rserpool_transport::{LinkConfig, Listener};
+use rserpool_wire::{Dialect, ServerId};
+use tokio::sync::{broadcast, watch};
+
+use crate::advertise;
+use crate::driver::{Driver, EventHandler};
+use crate::endpoints::Endpoints;
+use crate::error::StartError;
+use crate::events;
+use crate::multicast;
+use crate::profile::TimerProfile;
+
+/// A running registrar. Clones share it; it stops, without handing over, when the last one is dropped.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use rserpool::Registrar;
+///
+/// let registrar = Registrar::builder()
+///     .asap("tcp://0.0.0.0:3863")
+///     .enrp("tcp://0.0.0.0:9901")
+///     .peer("tcp://10.0.0.2:9901")
+///     .start()
+///     .await?;
+/// registrar.ready().await; // has the handlespace of its peers
+/// tokio::signal::ctrl_c().await?;
+/// registrar.shutdown().await; // hands its elements over to a peer
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Registrar {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    driver: Driver<RegistrarMachine>,
+    events: broadcast::Sender<RegistrarEvent>,
+    progress: watch::Receiver<Progress>,
+    asap: Vec<Endpoint>,
+    enrp: Option<Endpoint>,
+}
+
+/// How far a registrar is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Initializing,
+    Ready,
+    Drained,
+}
+
+impl Registrar {
+    /// Describes a registrar to start.
+    #[must_use]
+    pub fn builder() -> RegistrarBuilder {
+        RegistrarBuilder::default()
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn id(&self) -> ServerId {
+        self.inner.driver.inspect(RegistrarMachine::id)
+    }
+
+    /// Where it serves elements and users, with real ports.
+    #[must_use]
+    pub fn asap_endpoints(&self) -> &[Endpoint] {
+        &self.inner.asap
+    }
+
+    /// Where it serves other registrars, with the real port.
+    #[must_use]
+    pub fn enrp_endpoint(&self) -> Option<&Endpoint> {
+        self.inner.enrp.as_ref()
+    }
+
+    /// Waits until it has the handlespace of its peers, or knows that it is alone (RFC 5353 §3.2).
+    pub async fn ready(&self) {
+        self.reached(Progress::Ready).await;
+    }
+
+    /// Whether [`ready`](Self::ready) would return at once.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.inner.progress.borrow() == Progress::Ready
+    }
+
+    /// What happens from now on. A subscriber that falls behind by 1,024 events misses the oldest ones.
+    pub fn events(&self) -> impl Stream<Item = RegistrarEvent> + Send + Unpin + use<> {
+        events::stream(&self.inner.events)
+    }
+
+    /// Looks at the handlespace. Everything else waits meanwhile, so look briefly.
+    pub fn handlespace<R>(&self, look: impl FnOnce(&Handlespace) -> R) -> R {
+        self.inner.driver.inspect(|machine| look(machine.handlespace()))
+    }
+
+    /// The other registrars, as this one sees them.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.inner.driver.inspect(|machine| machine.peers().collect())
+    }
+
+    /// What it has counted since it was started.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.inner.driver.inspect(|machine| machine.statistics().clone())
+    }
+
+    /// Hands its elements over to a peer, where there is one, and stops.
+    ///
+    /// Takes at most [`RegistrarTimers`]' drain time and a second. Dropping the future leaves the registrar draining.
+    pub async fn shutdown(&self) {
+        self.inner.driver.command(RegistrarMachine::shutdown);
+        self.reached(Progress::Drained).await;
+        self.inner.driver.flush(Duration::from_secs(1)).await;
+        self.inner.driver.stop().await;
+    }
+
+    async fn reached(&self, wanted: Progress) {
+        let mut progress = self.inner.progress.clone();
+        // An error means that the driver is gone: there is nothing more to wait for.
+        let _ = progress.wait_for(|now| *now >= wanted).await;
+    }
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registrar").field("asap", &self.inner.asap).field("enrp", &self.inner.enrp).finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.driver.cancel();
+    }
+}
+
+/// Describes a registrar; [`start`](Self::start) starts it.
+#[derive(Debug)]
+pub struct RegistrarBuilder {
+    server_id: Option<ServerId>,
+    dialect: Dialect,
+    asap: Endpoints,
+    enrp: Endpoints,
+    peers: Endpoints,
+    advertised: Option<std::net::IpAddr>,
+    profile: TimerProfile,
+    timers: Option<RegistrarTimers>,
+    limits: RegistrarLimits,
+    links: Option<LinkConfig>,
+    authorization: Option<Arc<dyn Authorization>>,
+    interfaces: Vec<String>,
+}
+
+impl Default for RegistrarBuilder {
+    fn default() -> Self {
+        Self {
+            server_id: None,
+            dialect: Dialect::Rfc,
+            asap: Endpoints::default(),
+            enrp: Endpoints::default(),
+            peers: Endpoints::default(),
+            advertised: None,
+            profile: TimerProfile::Rfc,
+            timers: None,
+            limits: RegistrarLimits::default(),
+            links: None,
+            authorization: None,
+            interfaces: Vec::new(),
+        }
+    }
+}
+
+impl RegistrarBuilder {
+    /// Serves elements and users here; may be called several times. Port 0 takes a free one; 3863 is the assigned one.
+    #[must_use]
+    pub fn asap<E>(mut self, endpoint: E) -> Self
+    where
+        E: TryInto<Endpoint>,
+        StartError: From<E::Error>,
+    {
+        self.asap.add(endpoint);
+        self
+    }
+
+    /// Serves other registrars here. Port 0 takes a free one; 9901 is the assigned one. Without it the registrar is alone.
+    #[must_use]
+    pub fn enrp<E>(mut self, endpoint: E) -> Self
+    where
+        E: TryInto<Endpoint>,
+        StartError: From<E::Error>,
+    {
+        self.enrp.add(endpoint);
+        self
+    }
+
+    /// Joins the registrar there; may be called several times. The first is the mentor, the others are its back-ups.
+    #[must_use]
+    pub fn peer<E>(mut self, endpoint: E) -> Self
+    where
+        E: TryInto<Endpoint>,
+        StartError: From<E::Error>,
+    {
+        self.peers.add(endpoint);
+        self
+    }
+
+    /// The identifier; a random one unless said otherwise (RFC 5353 §3.2.1). Must not be 0.
+    #[must_use]
+    pub fn server_id(mut self, id: ServerId) -> Self {
+        self.server_id = Some(id);
+        self
+    }
+
+    /// The address to announce where the registrar listens on all of them (`0.0.0.0`, `[::]`). Unless said otherwise, the one
+    /// that the first peer is reached from.
+    #[must_use]
+    pub fn advertise(mut self, address: std::net::IpAddr) -> Self {
+        self.advertised = Some(address);
+        self
+    }
+
+    /// The wire dialect; the RFCs' unless said otherwise.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// The timers; the RFCs' unless said otherwise.
+    #[must_use]
+    pub fn timers(mut self, profile: TimerProfile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Every timer by itself.
+    #[must_use]
+    pub fn custom_timers(mut self, timers: RegistrarTimers) -> Self {
+        self.timers = Some(timers);
+        self
+    }
+
+    /// How much it takes on.
+    #[must_use]
+    pub fn limits(mut self, limits: RegistrarLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The limits of each link.
+    #[must_use]
+    pub fn links(mut self, links: LinkConfig) -> Self {
+        self.links = Some(links);
+        self
+    }
+
+    /// Who may do what; everybody everything unless said otherwise.
+    #[must_use]
+    pub fn authorization(mut self, authorization: Arc<dyn Authorization>) -> Self {
+        self.authorization = Some(authorization);
+        self
+    }
+
+    /// Announces itself by multicast on this network interface, and hears other registrars there; may be called several
+    /// times. Off unless said otherwise.
+    #[must_use]
+    pub fn announce(mut self, interface: impl Into<String>) -> Self {
+        self.interfaces.push(interface.into());
+        self
+    }
+
+    /// Starts the registrar: it listens when this returns. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// When a setting is wrong, or an endpoint cannot be listened on.
+    pub async fn start(self) -> Result<Registrar, StartError> {
+        let (asap, enrp, peers) = (self.asap.get()?, self.enrp.get()?, self.peers.get()?);
+        if asap.is_empty() {
+            let message = "a registrar needs an endpoint to serve elements and users on: set `asap`";
+            return Err(StartError::Config(message.into()));
+        }
+        let links = self.links.unwrap_or_else(|| self.profile.links());
+        let mut asap_listeners = Vec::with_capacity(asap.len());
+        for endpoint in &asap {
+            asap_listeners.push(Listener::bind(endpoint, &links).await?);
+        }
+        let enrp_listener = match enrp.as_slice() {
+            [] => None,
+            [endpoint] => Some(Listener::bind(endpoint, &links).await?),
+            _ => return Err(StartError::Config("a registrar has one ENRP endpoint: set `enrp` once".into())),
+        };
+        let advertise = |listener: &Listener| {
+            advertise::endpoint(listener.local_endpoint(), self.advertised, peers.first())
+        };
+        let config = RegistrarConfig {
+            server_id: self.server_id.unwrap_or_else(random_server_id),
+            dialect: self.dialect,
+            asap: asap_listeners.iter().map(advertise).collect::<Result<_, _>>()?,
+            enrp: enrp_listener.as_ref().map(advertise).transpose()?,
+            peers,
+            timers: self.timers.unwrap_or_else(|| self.profile.registrar()),
+            limits: self.limits,
+            authorization: self.authorization.unwrap_or_else(|| RegistrarConfig::default().authorization),
+            ..RegistrarConfig::default()
+        };
+        let asap_groups = multicast::join(&self.interfaces, Protocol::Asap, self.dialect)?;
+        let enrp_groups = multicast::join(&self.interfaces, Protocol::Enrp, self.dialect)?;
+
+        let machine = RegistrarMachine::new(config, rand::random(), crate::driver::now())
+            .map_err(|error| StartError::config(&error))?;
+        let (events, _) = broadcast::channel(events::BACKLOG);
+        let (progress_sender, progress) = watch::channel(Progress::Initializing);
+        let inner = Inner {
+            asap: asap_listeners.iter().map(|listener| listener.local_endpoint().clone()).collect(),
+            enrp: enrp_listener.as_ref().map(|listener| listener.local_endpoint().clone()),
+            driver: Driver::start(machine, links, Handler { events: events.clone(), progress: progress_sender }),
+            events,
+            progress,
+        };
+        for listener in asap_listeners {
+            inner.driver.listen(Protocol::Asap, listener);
+        }
+        if let Some(listener) = enrp_listener {
+            inner.driver.listen(Protocol::Enrp, listener);
+        }
+        for group in asap_groups {
+            inner.driver.join(Protocol::Asap, group);
+        }
+        for group in enrp_groups {
+            inner.driver.join(Protocol::Enrp, group);
+        }
+        Ok(Registrar { inner: Arc::new(inner) })
+    }
+}
+
+/// A good random identifier that is not 0 (RFC 5353 §3.2.1).
+fn random_server_id() -> ServerId {
+    ServerId(rand::random_range(1..=u32::MAX))
+}
+
+struct Handler {
+    events: broadcast::Sender<RegistrarEvent>,
+    progress: watch::Sender<Progress>,
+}
+
+impl EventHandler<RegistrarMachine> for Handler {
+    fn handle(&mut self, _: &RegistrarMachine, event: RegistrarEvent) {
+        match &event {
+            RegistrarEvent::Ready => drop(self.progress.send(Progress::Ready)),
+            RegistrarEvent::Drained => drop(self.progress.send(Progress::Drained)),
+            _ => {}
+        }
+        log(&event);
+        // Nobody listening is fine.
+        let _ = self.events.send(event);
+    }
+}
