@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use rserpool_machine::Protocol;
-use rserpool_transport::{Multicast, TransportError};
+use rserpool_transport::{Interface, Multicast, MulticastConfig, TransportError};
 use rserpool_wire::Dialect;
 use tracing::info;
 
@@ -24,8 +24,9 @@ pub(crate) fn join(
     };
     let mut groups = Vec::new();
     for interface in interfaces {
-        groups.push(Multicast::join(interface, SocketAddr::new(IpAddr::V4(v4), port))?);
-        match Multicast::join(interface, SocketAddr::new(IpAddr::V6(v6), port)) {
+        let config = MulticastConfig { interface: Interface::Name(interface.clone()), ..MulticastConfig::default() };
+        groups.push(Multicast::join(SocketAddr::new(IpAddr::V4(v4), port), &config)?);
+        match Multicast::join(SocketAddr::new(IpAddr::V6(v6), port), &config) {
             Ok(group) => groups.push(group),
             Err(error) => info!(interface, %error, "announcements over IPv4 only"),
         }

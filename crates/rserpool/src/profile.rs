@@ -36,7 +36,7 @@ impl TimerProfile {
     pub(crate) fn links(self) -> LinkConfig {
         LinkConfig {
             connect_timeout: self.connect_timeout(),
-            unacknowledged: Some(self.unacknowledged()),
+            user_timeout: Some(self.user_timeout()),
             ..LinkConfig::default()
         }
     }
@@ -50,7 +50,7 @@ impl TimerProfile {
     }
 
     /// How long sent data may stay unacknowledged before a connection counts as dead.
-    pub(crate) const fn unacknowledged(self) -> Duration {
+    pub(crate) const fn user_timeout(self) -> Duration {
         match self {
             Self::Rfc => Duration::from_secs(10),
             Self::Fast => Duration::from_millis(250),

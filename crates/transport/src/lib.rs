@@ -1,1 +1,59 @@
-//! (in progress)
+//! Links for RSerPool on tokio: whole ASAP and ENRP messages in both directions, and who is at the other end.
+//!
+//! * [`Listener`] and [`connect`] give a [`Link`]; [`Link::split`] makes a [`LinkReader`] and a [`LinkWriter`] of it.
+//! * [`LinkReader::fill`] reads what is there with one system call, [`LinkReader::next_message`] yields message after
+//!   message of it.
+//! * [`SendQueue`] takes messages from any task without waiting. What is queued goes out together, with one system call:
+//!   at once by [`SendQueue::try_flush`], or from [`LinkWriter::run`] once the socket has room.
+//! * [`Multicast`] is membership in a multicast group.
+//!
+//! Everything is bounded by [`LinkConfig`]: the size of a message, the time to connect, the silence on a link, and the
+//! bytes queued for somebody who does not read them.
+//!
+//! Built in is TCP, framed by the length field of the messages. Nothing in the interface is about TCP: other transports
+//! are further variants behind the same types.
+//!
+//! ```
+//! # use bytes::Bytes;
+//! # use rserpool_transport::{LinkConfig, Listener, TransportError, connect};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = LinkConfig::default();
+//! let listener = Listener::bind(&"tcp://127.0.0.1:0".parse()?, &config).await?;
+//!
+//! let (_, writer) = connect(listener.local_endpoint(), &config).await?.split();
+//! let queue = writer.queue();
+//! let writing = tokio::spawn(writer.run());
+//! queue.push(Bytes::from_static(b"\x05\x00\x00\x0c\x00\x09\x00\x08echo"))?;
+//! queue.close();
+//!
+//! let (mut reader, _) = listener.accept().await?.split();
+//! while reader.fill().await? {
+//!     while let Some(message) = reader.next_message()? {
+//!         assert_eq!(message, b"\x05\x00\x00\x0c\x00\x09\x00\x08echo");
+//!     }
+//! }
+//! writing.await??;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod config;
+mod connect;
+mod error;
+mod framing;
+mod link;
+mod listener;
+mod multicast;
+mod queue;
+mod stream;
+
+pub use config::{ConfigError, KeepAlive, LinkConfig};
+pub use connect::connect;
+pub use error::TransportError;
+pub use link::{Link, LinkReader};
+pub use listener::Listener;
+pub use multicast::{Interface, Multicast, MulticastConfig};
+pub use queue::{LinkWriter, QueueFull, SendQueue};

@@ -42,10 +42,10 @@ where
     async fn run_link(&self, link: LinkId, protocol: Protocol, connection: Link) {
         let (remote, identity) = (connection.remote.clone(), connection.identity.clone());
         let (mut reader, writer) = connection.split();
-        let queue = writer.queue();
         {
+            let queue = writer.queue();
             let mut state = self.lock();
-            let waiting = match state.links.insert(link, LinkState::Up { queue: queue.clone(), requested_end: false }) {
+            let waiting = match state.links.insert(link, LinkState::Up(queue)) {
                 Some(LinkState::Connecting { waiting, .. }) => waiting,
                 _ => Vec::new(),
             };
@@ -57,23 +57,23 @@ where
             state.machine.handle_input(now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });
             self.perform(state);
         }
-        // Reading ends with the link; writing ends earlier when the queue is closed or overflows.
         let reason = tokio::select! {
             ended = self.read(link, &mut reader) => match ended {
                 Ok(()) => DownReason::Closed,
-                Err(error) => failed(&error),
+                Err(error) => error.down_reason(),
             },
             ended = writer.run() => match ended {
-                Ok(()) => DownReason::Closed,
-                Err(error) => failed(&error),
+                Ok(()) => DownReason::Requested,
+                Err(error) => error.down_reason(),
             },
-            () = self.shared.cancelled.cancelled() => {
-                queue.close();
-                DownReason::Requested
-            }
+            () = self.shared.cancelled.cancelled() => DownReason::Requested,
         };
         debug!(?remote, %reason, "link ended");
+        let requested = reason == DownReason::Requested;
         self.end(link, reason);
+        if requested {
+            reader.drain().await;
+        }
     }
 
     /// Feeds the machine with messages until the link ends.
@@ -100,19 +100,11 @@ where
         Ok(())
     }
 
-    fn end(&self, link: LinkId, seen: DownReason) {
+    pub(super) fn end(&self, link: LinkId, reason: DownReason) {
         let mut state = self.lock();
-        let reason = state.down_reason(link, seen);
         state.links.remove(&link);
+        self.shared.links_gone.notify_waiters();
         state.machine.handle_input(super::now(), Input::LinkDown { link, reason });
         self.perform(state);
-    }
-}
-
-fn failed(error: &TransportError) -> DownReason {
-    if error.is_limit() {
-        DownReason::Limit(error.to_string().into())
-    } else {
-        DownReason::Failed(error.to_string().into())
     }
 }

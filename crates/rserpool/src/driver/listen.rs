@@ -1,8 +1,7 @@
 //! Links that others open, and multicast groups.
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rserpool_machine::{DownReason, Input, LinkId, LinkKind, Machine, PeerIdentity, Protocol};
 use rserpool_transport::{Listener, Multicast};
 use tokio::sync::mpsc;
@@ -13,8 +12,8 @@ use super::{Driver, LinkState};
 /// Announcements that may wait for a group's socket.
 const GROUP_QUEUE: usize = 16;
 
-/// How long to wait before accepting again where accepting failed, for want of descriptors mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before trying again what failed for want of resources.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 impl<M> Driver<M>
 where
@@ -41,7 +40,7 @@ where
                 }
                 Err(error) => {
                     warn!(endpoint = %listener.local_endpoint(), %error, "cannot accept a link; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(error.retry_after().unwrap_or(RETRY_PAUSE)).await;
                 }
             }
         }
@@ -62,23 +61,23 @@ where
         let driver = self.clone();
         self.shared.tasks.spawn(async move {
             let cancelled = driver.cancellation().clone();
-            let reason = tokio::select! {
-                reason = driver.run_group(link, &group, outgoing) => reason,
-                () = cancelled.cancelled() => DownReason::Requested,
-            };
-            let mut state = driver.lock();
-            state.links.remove(&link);
-            state.machine.handle_input(super::now(), Input::LinkDown { link, reason });
-            driver.perform(state);
+            tokio::select! {
+                () = driver.run_group(link, &group, outgoing) => {}
+                () = cancelled.cancelled() => driver.end(link, DownReason::Requested),
+            }
         });
     }
 
-    async fn run_group(&self, link: LinkId, group: &Multicast, mut outgoing: mpsc::Receiver<Bytes>) -> DownReason {
+    async fn run_group(&self, link: LinkId, group: &Multicast, mut outgoing: mpsc::Receiver<Bytes>) {
+        let mut buffer = BytesMut::new();
         loop {
             tokio::select! {
-                received = group.recv() => match received {
-                    Ok((bytes, source)) => self.announcement(link, source, &bytes),
-                    Err(error) => return DownReason::Failed(error.to_string().into()),
+                received = group.recv(&mut buffer) => match received {
+                    Ok(source) => self.input(Input::Announcement { link, source, bytes: &buffer }),
+                    Err(error) => {
+                        debug!(group = %group.group(), %error, "no announcements");
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
                 },
                 Some(bytes) = outgoing.recv() => {
                     if let Err(error) = group.send(&bytes).await {
@@ -88,9 +87,5 @@ where
                 }
             }
         }
-    }
-
-    fn announcement(&self, link: LinkId, source: SocketAddr, bytes: &[u8]) {
-        self.input(Input::Announcement { link, source, bytes });
     }
 }

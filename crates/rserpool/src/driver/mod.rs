@@ -6,7 +6,7 @@ mod link;
 mod listen;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -37,6 +37,8 @@ struct Shared<M: Machine> {
     /// Wakes the timer task when the machine's deadline has moved forward.
     deadline_moved: Notify,
     links: LinkConfig,
+    /// Wakes those who wait until the last link is gone.
+    links_gone: Notify,
     cancelled: CancellationToken,
     tasks: TaskTracker,
 }
@@ -50,7 +52,7 @@ struct State<M: Machine> {
     /// What the timer task sleeps until.
     deadline: Option<Instant>,
     /// Links with bytes queued since the lock was taken.
-    touched: Vec<SendQueue>,
+    touched: Vec<(LinkId, SendQueue)>,
 }
 
 /// A link, as far as the machine's outputs need it.
@@ -58,7 +60,7 @@ enum LinkState {
     /// Not up yet; what was transmitted meanwhile waits, within the limit of a send queue.
     Connecting { waiting: Vec<Bytes>, size: usize, cancel: CancellationToken },
     /// Up: outputs go to its queue.
-    Up { queue: SendQueue, requested_end: bool },
+    Up(SendQueue),
     /// A multicast group: outputs go to its task.
     Group(tokio::sync::mpsc::Sender<Bytes>),
 }
@@ -83,6 +85,7 @@ where
                 state: Mutex::new(state),
                 deadline_moved: Notify::new(),
                 links,
+                links_gone: Notify::new(),
                 cancelled: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -110,6 +113,24 @@ where
     pub(crate) async fn stop(&self) {
         self.cancel();
         self.shared.tasks.wait().await;
+    }
+
+    /// Waits until the machine's last words are sent: until every link has ended, or `patience` has.
+    pub(crate) async fn flush(&self, patience: Duration) {
+        let gone = async {
+            loop {
+                let notified = self.shared.links_gone.notified();
+                tokio::pin!(notified);
+                // Enabled before looking, so that no notification falls between the two.
+                notified.as_mut().enable();
+                if self.lock().links.values().all(|link| matches!(link, LinkState::Group(_))) {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        // What is not sent by then is lost: the other end does not read.
+        let _ = tokio::time::timeout(patience, gone).await;
     }
 
     /// Ends every task and link without waiting.
@@ -159,7 +180,7 @@ where
         if sooner {
             self.shared.deadline_moved.notify_one();
         }
-        for queue in touched {
+        for (_, queue) in touched {
             queue.try_flush();
         }
     }
@@ -195,10 +216,10 @@ impl<M: Machine> State<M> {
 
     fn transmit(&mut self, link: LinkId, bytes: Bytes, limit: usize) {
         match self.links.get_mut(&link) {
-            Some(LinkState::Up { queue, .. }) => {
-                // A full queue closes its link, which the machine hears of as the link's end.
-                if queue.push(bytes).is_ok() && !self.touched.last().is_some_and(|last| last.same_queue(queue)) {
-                    self.touched.push(queue.clone());
+            Some(LinkState::Up(queue)) => {
+                // A full queue cuts its link off, which the machine hears of as the link's end.
+                if queue.push(bytes).is_ok() && self.touched.last().is_none_or(|(last, _)| *last != link) {
+                    self.touched.push((link, queue.clone()));
                 }
             }
             Some(LinkState::Connecting { waiting, size, cancel }) => {
@@ -217,20 +238,9 @@ impl<M: Machine> State<M> {
 
     fn disconnect(&mut self, link: LinkId) {
         match self.links.get_mut(&link) {
-            Some(LinkState::Up { queue, requested_end }) => {
-                *requested_end = true;
-                queue.close();
-            }
+            Some(LinkState::Up(queue)) => queue.close(),
             Some(LinkState::Connecting { cancel, .. }) => cancel.cancel(),
             Some(LinkState::Group(_)) | None => {}
-        }
-    }
-
-    /// Why a link ended, given what its task saw.
-    fn down_reason(&self, link: LinkId, seen: DownReason) -> DownReason {
-        match self.links.get(&link) {
-            Some(LinkState::Up { requested_end: true, .. }) => DownReason::Requested,
-            _ => seen,
         }
     }
 }

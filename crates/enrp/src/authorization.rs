@@ -1,0 +1,94 @@
+//! Who may do what: the hook by which a secured scope ties proven identities to pools and server identifiers.
+use std::fmt;
+use std::net::SocketAddr;
+
+use rserpool_machine::PeerIdentity;
+use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle, ServerId};
+
+/// Decides whether somebody may do something. What is refused is answered with "Rejected Due to Security Considerations"
+/// (RFC 5354 §3.12.10).
+///
+/// ```
+/// use rserpool_enrp::{Action, Authorization, Requester};
+/// use rserpool_machine::PeerIdentity;
+///
+/// /// Registrars and elements must have proved an identity; anybody may resolve.
+/// #[derive(Debug)]
+/// struct AuthenticatedOnly;
+///
+/// impl Authorization for AuthenticatedOnly {
+///     fn permits(&self, requester: Requester<'_>, action: Action<'_>) -> bool {
+///         match action {
+///             Action::Resolve { .. } | Action::ReportUnreachable { .. } => true,
+///             _ => matches!(requester.identity, PeerIdentity::Authenticated(_)),
+///         }
+///     }
+/// }
+/// ```
+pub trait Authorization: fmt::Debug + Send + Sync {
+    /// Whether `requester` may do `action`. Called once per message of elements and users, and for peers once per link.
+    fn permits(&self, requester: Requester<'_>, action: Action<'_>) -> bool;
+}
+
+/// Whoever is at the other end of a link.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Requester<'a> {
+    /// What it proved to be.
+    pub identity: &'a PeerIdentity,
+    /// Its addresses.
+    pub addresses: &'a [SocketAddr],
+}
+
+impl<'a> Requester<'a> {
+    pub(crate) const fn new(identity: &'a PeerIdentity, addresses: &'a [SocketAddr]) -> Self {
+        Self { identity, addresses }
+    }
+}
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Action<'a> {
+    /// Register an element, or renew or change its registration.
+    Register {
+        /// The pool.
+        pool_handle: &'a PoolHandle<'a>,
+        /// The element as it shall be, with the transports that it claims.
+        element: &'a PoolElement,
+    },
+    /// Deregister an element.
+    Deregister {
+        /// The pool.
+        pool_handle: &'a PoolHandle<'a>,
+        /// The element.
+        identifier: PeIdentifier,
+    },
+    /// Learn the elements of a pool.
+    Resolve {
+        /// The pool.
+        pool_handle: &'a PoolHandle<'a>,
+    },
+    /// Report an element as unreachable.
+    ReportUnreachable {
+        /// The pool.
+        pool_handle: &'a PoolHandle<'a>,
+        /// The element.
+        identifier: PeIdentifier,
+    },
+    /// Speak as this registrar.
+    Peer {
+        /// The identifier that it goes by.
+        server: ServerId,
+    },
+}
+
+/// Anybody may do anything: for scopes without security.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllowAll;
+
+impl Authorization for AllowAll {
+    fn permits(&self, _requester: Requester<'_>, _action: Action<'_>) -> bool {
+        true
+    }
+}

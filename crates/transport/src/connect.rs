@@ -1,0 +1,134 @@
+//! Connecting: names are looked up, addresses of both families tried in turn, and the first that answers wins
+//! (RFC 8305, "Happy Eyeballs", without its sorting by history).
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rserpool_machine::{Authority, Endpoint, Host, Scheme};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::config::LinkConfig;
+use crate::error::TransportError;
+use crate::link::Link;
+
+/// How long one address may take before the next is tried as well (RFC 8305 §5, "Connection Attempt Delay").
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Opens a link to `remote`.
+///
+/// # Errors
+/// When the configuration is wrong, the name unknown, or no address of the endpoint answers within
+/// [`LinkConfig::connect_timeout`].
+pub async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Link, TransportError> {
+    config.validate()?;
+    let scheme = remote.scheme();
+    let Scheme::Tcp = scheme else {
+        return Err(TransportError::UnsupportedScheme { endpoint: remote.clone(), scheme });
+    };
+    let attempt = async {
+        let addresses = look_up(remote).await?;
+        let broken =
+            |(address, source)| TransportError::Connect { endpoint: remote.clone(), address, source };
+        let (address, stream) = connect_any(addresses).await.map_err(broken)?;
+        Link::tcp(stream, config).map_err(|source| broken((address, source)))
+    };
+    match timeout(config.connect_timeout, attempt).await {
+        Ok(result) => result,
+        Err(_) => {
+            Err(TransportError::ConnectTimeout { endpoint: remote.clone(), after: config.connect_timeout })
+        }
+    }
+}
+
+/// The addresses of `endpoint`, families alternating; at least one.
+pub(crate) async fn look_up(endpoint: &Endpoint) -> Result<VecDeque<SocketAddr>, TransportError> {
+    let mut found = Vec::new();
+    for Authority { host, port } in endpoint.authorities() {
+        match host {
+            Host::Address(ip) => found.push(SocketAddr::new(*ip, *port)),
+            Host::Name(name) => {
+                let failed = |source| TransportError::NameLookup { endpoint: endpoint.clone(), source };
+                found.extend(lookup_host((&**name, *port)).await.map_err(failed)?);
+            }
+        }
+    }
+    if found.is_empty() {
+        let source = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        return Err(TransportError::NameLookup { endpoint: endpoint.clone(), source });
+    }
+    Ok(interleave(found))
+}
+
+/// Lets the families take turns, beginning with that of the first address: a family without a route costs one turn.
+fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = VecDeque::new();
+    loop {
+        let before = turns.len();
+        turns.extend(first.next());
+        turns.extend(second.next());
+        if turns.len() == before {
+            return turns;
+        }
+    }
+}
+
+/// Connects to the first address that answers. A further one is tried whenever one fails, or is silent for a while; the
+/// error is that of the last to fail. Attempts that lose are aborted.
+async fn connect_any(
+    mut addresses: VecDeque<SocketAddr>,
+) -> Result<(SocketAddr, TcpStream), (SocketAddr, io::Error)> {
+    let mut attempts = JoinSet::new();
+    let mut next_at = Instant::now();
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let mut failed = (unspecified, io::ErrorKind::AddrNotAvailable.into());
+    loop {
+        tokio::select! {
+            () = sleep_until(next_at), if !addresses.is_empty() => {
+                if let Some(address) = addresses.pop_front() {
+                    attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+                }
+                next_at += STAGGER;
+            }
+            Some(finished) = attempts.join_next() => {
+                match finished {
+                    Ok((address, Ok(stream))) => return Ok((address, stream)),
+                    Ok((address, Err(error))) => failed = (address, error),
+                    Err(join) => failed.1 = io::Error::other(join),
+                }
+                next_at = Instant::now();
+            }
+            else => return Err(failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_beginning_with_the_first() {
+        let addresses = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"];
+        let turns =
+            interleave(addresses.iter().map(|address| address.parse().expect("an address")).collect());
+        let turns: Vec<_> = turns.iter().map(ToString::to_string).collect();
+        assert_eq!(turns, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_does_not_hide_one_that_answers() {
+        let refusing = std::net::TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr());
+        let answering = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let good = answering.local_addr().expect("bound");
+        let addresses = VecDeque::from([refusing.expect("bound"), good]);
+        let (address, stream) = connect_any(addresses).await.expect("one answers");
+        assert_eq!((address, stream.peer_addr().expect("connected")), (good, good));
+    }
+}

@@ -1,0 +1,102 @@
+//! The seam between links and transports: one variant per transport and direction. A transport reads into a buffer,
+//! writes without waiting, and says when it can write again; all else (framing, queues, limits) is the same for all.
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::config::LinkConfig;
+
+/// Where bytes come from.
+pub(crate) enum ReadHalf {
+    Tcp(OwnedReadHalf),
+}
+
+impl ReadHalf {
+    /// Appends what is there to `buffer`, as far as it has room; 0 bytes are the end.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            // The future has no state of its own: polling a new one each time loses nothing.
+            Self::Tcp(half) => pin!(half.read_buf(buffer)).poll(cx),
+        }
+    }
+}
+
+/// Where bytes go to; shared by everybody who sends.
+pub(crate) enum WriteHalf {
+    Tcp(OwnedWriteHalf),
+}
+
+impl WriteHalf {
+    /// Writes as much as there is room for, `WouldBlock` if there is none.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(half) => half.try_write(bytes),
+        }
+    }
+
+    /// The same from several slices.
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(half) => half.try_write_vectored(slices),
+        }
+    }
+
+    /// Waits until there may be room.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(half) => half.writable().await,
+        }
+    }
+
+    /// Ends this direction, in order: the other end sees the end after everything written.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Ends both directions at once, and forgets what the system still holds to send. Wakes the reader.
+    pub(crate) fn abort(&self) {
+        match self {
+            Self::Tcp(half) => {
+                let socket = SockRef::from(half.as_ref());
+                // Should they fail, the connection is gone already, which is what is wanted.
+                let _ = socket.set_linger(Some(Duration::ZERO));
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+/// Sets the options of a connected TCP socket; returns its addresses, ours and theirs.
+pub(crate) fn prepare_tcp(stream: &TcpStream, config: &LinkConfig) -> io::Result<(SocketAddr, SocketAddr)> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(config.nodelay)?;
+    if let Some(keep_alive) = config.keep_alive {
+        let probes = TcpKeepalive::new().with_time(keep_alive.after).with_interval(keep_alive.every);
+        socket.set_tcp_keepalive(&probes.with_retries(keep_alive.probes))?;
+    }
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(config.user_timeout)?;
+    Ok((canonical(stream.local_addr()?), canonical(stream.peer_addr()?)))
+}
+
+/// IPv4 peers of a dual-stack listener appear with IPv6-mapped addresses, which mean nothing to anybody else.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
+}
