@@ -68,7 +68,7 @@ pub struct AsapTimers {
 
 impl AsapTimers {
     /// No timer may be longer: sums with the time of day must not overflow.
-    const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+    pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
     /// The values of RFC 5352 §7.
     #[must_use]

@@ -110,6 +110,7 @@ impl Hunt {
         let Some(home) = &mut self.home else { return };
         home.proven = true;
         home.server = server.or(home.server);
+        self.exhausted = false;
         self.stop(out);
     }
 
@@ -128,6 +129,7 @@ impl Hunt {
             self.close(old.link, out);
         }
         self.home = Some(Home { link, registrar: None, server: Some(server), since: now, proven: true });
+        self.exhausted = false;
         self.registrars.forgive();
     }
 
@@ -220,7 +222,9 @@ impl Hunt {
 
     /// If no registrar can be reached, how many are known: once in each hunt.
     pub(crate) fn take_exhausted(&mut self) -> Option<usize> {
-        let exhausted = self.hunting && !self.exhausted && self.registrars.all_failed();
+        // Where none is known, announcements are given one round to come.
+        let given_time = self.registrars.len() > 0 || self.round > 1;
+        let exhausted = self.hunting && !self.exhausted && given_time && self.registrars.all_failed();
         self.exhausted |= exhausted;
         exhausted.then(|| self.registrars.len())
     }
@@ -249,7 +253,6 @@ impl Hunt {
 
     fn stop<E>(&mut self, out: &mut Outbox<E>) {
         self.hunting = false;
-        self.exhausted = false;
         for attempt in std::mem::take(&mut self.attempts) {
             self.close(attempt.link, out);
         }

@@ -136,7 +136,8 @@ impl PoolElement {
     pub fn set_policy(&self, policy: Policy) {
         *self.inner.policy() = policy.clone();
         let id = self.inner.registration;
-        self.inner.driver.command(|machine, now| machine.set_policy(now, id, policy));
+        // An id that is unknown was deregistered: there is nothing to tell any more.
+        let _ = self.inner.driver.command(|machine, now| machine.set_policy(now, id, policy));
     }
 
     /// Takes the element out of its pool and waits until a registrar confirms it, or cannot be asked.
@@ -468,7 +469,7 @@ impl EventHandler<ElementMachine> for Handler {
                 info!(%pool, %element, home = home.map(tracing::field::display), "registered");
                 Some(Status::Registered { home: *home, endpoint: endpoint.clone() })
             }
-            ElementEvent::Rejected { error, .. } => {
+            ElementEvent::Rejected { error, will_retry: false, .. } => {
                 warn!(%pool, %element, %error, "registration rejected");
                 Some(Status::Rejected(error.clone()))
             }

@@ -1,11 +1,13 @@
 //! A registrar as a part of any program: the registrar machine on sockets (RFC 5353, and the registrar's side of RFC 5352).
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
+use hashbrown::HashSet;
 use rserpool_enrp::{
-    Authorization, PeerStatus, RegistrarConfig, RegistrarEvent, RegistrarLimits, RegistrarMachine, RegistrarTimers,
+    Authorization, Fault, PeerStatus, RegistrarConfig, RegistrarEvent, RegistrarLimits, RegistrarMachine, RegistrarTimers,
     Statistics,
 };
 use rserpool_handlespace::Handlespace;
@@ -13,6 +15,8 @@ use rserpool_machine::{Endpoint, Protocol};
 use rserpool_transport::{LinkConfig, Listener};
 use rserpool_wire::{Dialect, ServerId};
 use tokio::sync::{broadcast, watch};
+use tracing::field::display;
+use tracing::{debug, info, warn};
 
 use crate::advertise;
 use crate::driver::{Driver, EventHandler};
@@ -156,7 +160,7 @@ pub struct RegistrarBuilder {
     asap: Endpoints,
     enrp: Endpoints,
     peers: Endpoints,
-    advertised: Option<std::net::IpAddr>,
+    advertised: Option<IpAddr>,
     profile: TimerProfile,
     timers: Option<RegistrarTimers>,
     limits: RegistrarLimits,
@@ -228,7 +232,7 @@ impl RegistrarBuilder {
     /// The address to announce where the registrar listens on all of them (`0.0.0.0`, `[::]`). Unless said otherwise, the one
     /// that the first peer is reached from.
     #[must_use]
-    pub fn advertise(mut self, address: std::net::IpAddr) -> Self {
+    pub fn advertise(mut self, address: IpAddr) -> Self {
         self.advertised = Some(address);
         self
     }
@@ -306,16 +310,17 @@ impl RegistrarBuilder {
         let advertise = |listener: &Listener| {
             advertise::endpoint(listener.local_endpoint(), self.advertised, peers.first())
         };
+        let defaults = RegistrarConfig::new(self.server_id.unwrap_or_else(random_server_id));
         let config = RegistrarConfig {
-            server_id: self.server_id.unwrap_or_else(random_server_id),
             dialect: self.dialect,
             asap: asap_listeners.iter().map(advertise).collect::<Result<_, _>>()?,
             enrp: enrp_listener.as_ref().map(advertise).transpose()?,
             peers,
+            discovers_peers: !self.interfaces.is_empty(),
             timers: self.timers.unwrap_or_else(|| self.profile.registrar()),
             limits: self.limits,
-            authorization: self.authorization.unwrap_or_else(|| RegistrarConfig::default().authorization),
-            ..RegistrarConfig::default()
+            authorization: self.authorization.unwrap_or_else(|| Arc::clone(&defaults.authorization)),
+            ..defaults
         };
         let asap_groups = multicast::join(&self.interfaces, Protocol::Asap, self.dialect)?;
         let enrp_groups = multicast::join(&self.interfaces, Protocol::Enrp, self.dialect)?;
@@ -324,10 +329,11 @@ impl RegistrarBuilder {
             .map_err(|error| StartError::config(&error))?;
         let (events, _) = broadcast::channel(events::BACKLOG);
         let (progress_sender, progress) = watch::channel(Progress::Initializing);
+        let handler = Handler { events: events.clone(), progress: progress_sender, faulty: HashSet::new() };
         let inner = Inner {
             asap: asap_listeners.iter().map(|listener| listener.local_endpoint().clone()).collect(),
             enrp: enrp_listener.as_ref().map(|listener| listener.local_endpoint().clone()),
-            driver: Driver::start(machine, links, Handler { events: events.clone(), progress: progress_sender }),
+            driver: Driver::start(machine, links, handler),
             events,
             progress,
         };
@@ -352,20 +358,71 @@ fn random_server_id() -> ServerId {
     ServerId(rand::random_range(1..=u32::MAX))
 }
 
+/// Keeps the progress, logs, and passes events on.
 struct Handler {
     events: broadcast::Sender<RegistrarEvent>,
     progress: watch::Sender<Progress>,
+    /// Sources of faults that were warned of already.
+    faulty: HashSet<Option<IpAddr>>,
+}
+
+/// Sources of faults to remember; afterwards they are warned of anew.
+const FAULTY_SOURCES: usize = 4096;
+
+impl Handler {
+    /// Warns once per source, so that nobody can flood the log; the rest is for those who look closely.
+    fn log_fault(&mut self, source: Option<SocketAddr>, fault: &Fault) {
+        let address = source.as_ref().map(display);
+        if self.faulty.len() >= FAULTY_SOURCES {
+            self.faulty.clear();
+        }
+        if self.faulty.insert(source.map(|source| source.ip())) {
+            warn!(source = address, %fault, "protocol fault; further ones of this source are logged at level debug");
+        } else {
+            debug!(source = address, %fault, "protocol fault");
+        }
+    }
 }
 
 impl EventHandler<RegistrarMachine> for Handler {
     fn handle(&mut self, _: &RegistrarMachine, event: RegistrarEvent) {
         match &event {
             RegistrarEvent::Ready => drop(self.progress.send(Progress::Ready)),
-            RegistrarEvent::Drained => drop(self.progress.send(Progress::Drained)),
+            RegistrarEvent::Drained { .. } => drop(self.progress.send(Progress::Drained)),
             _ => {}
         }
-        log(&event);
+        match &event {
+            RegistrarEvent::ProtocolFault { source, fault, .. } => self.log_fault(*source, fault),
+            other => log(other),
+        }
         // Nobody listening is fine.
         let _ = self.events.send(event);
+    }
+}
+
+/// What an operator wants to read, at the level of how much it matters.
+fn log(event: &RegistrarEvent) {
+    match event {
+        RegistrarEvent::Ready => info!("ready: serving elements and users"),
+        RegistrarEvent::ElementRegistered { pool_handle, identifier } => {
+            debug!(pool = %pool_handle, element = %identifier, "element registered");
+        }
+        RegistrarEvent::ElementRemoved { pool_handle, identifier, reason } => {
+            info!(pool = %pool_handle, element = %identifier, ?reason, "element removed");
+        }
+        RegistrarEvent::PeerUp { server, endpoint } => {
+            info!(peer = %server, endpoint = endpoint.as_ref().map(display), "peer up");
+        }
+        RegistrarEvent::PeerDown { server, reason } => warn!(peer = %server, ?reason, "peer down"),
+        RegistrarEvent::TakeoverStarted { target } => info!(%target, "taking over"),
+        RegistrarEvent::TakeoverCompleted { target, home, elements } => {
+            info!(%target, %home, elements, "taken over");
+        }
+        RegistrarEvent::TakeoverAborted { target, reason } => info!(%target, ?reason, "not taking over"),
+        RegistrarEvent::Resynchronized { server, received, removed } => {
+            info!(peer = %server, received, removed, "resynchronized");
+        }
+        RegistrarEvent::Drained { left } => info!(left, "drained"),
+        other => debug!(event = ?other, "registrar"),
     }
 }

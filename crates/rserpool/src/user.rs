@@ -223,7 +223,7 @@ impl EventHandler<UserMachine> for Handler {
     fn handle(&mut self, _: &UserMachine, event: UserEvent) {
         let answer = match &event {
             UserEvent::Resolved { request, .. } => Some((*request, Ok(()))),
-            UserEvent::ResolveFailed { request, error } => Some((*request, Err(error.clone()))),
+            UserEvent::ResolveFailed { request, error, .. } => Some((*request, Err(error.clone()))),
             other => {
                 debug!(event = ?other, "pool user");
                 None

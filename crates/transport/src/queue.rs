@@ -127,7 +127,8 @@ impl SendQueue {
         }
     }
 
-    /// Sends what is queued, then ends this direction of the link. Without effect on a link that is closed or broken.
+    /// Sends what is queued, then ends this direction of the link, and with it [`LinkWriter::run`]: call it also when the
+    /// reader has ended. Without effect on a link that is closed or broken.
     pub fn close(&self) {
         let mut state = self.0.state();
         if matches!(state.phase, Phase::Open) {

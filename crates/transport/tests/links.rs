@@ -145,7 +145,7 @@ async fn a_closed_link_that_nobody_reads_is_given_up_after_the_drain_time() {
     assert!(matches!(error, TransportError::DrainTimeout { unsent: 1.., .. }), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_silent_link_ends_after_the_idle_time_and_a_busy_one_does_not() {
     let impatient = LinkConfig { idle: Some(Duration::from_millis(60)), ..LinkConfig::default() };
     let (connected, accepted) = pair(&LinkConfig::default(), &impatient).await;
@@ -162,7 +162,7 @@ async fn a_silent_link_ends_after_the_idle_time_and_a_busy_one_does_not() {
     assert!(matches!(error, TransportError::Idle { .. }), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_link_on_which_we_send_is_not_idle() {
     let impatient = LinkConfig { idle: Some(Duration::from_millis(60)), ..LinkConfig::default() };
     let (connected, accepted) = pair(&impatient, &LinkConfig::default()).await;

@@ -27,8 +27,8 @@ impl Dialect {
         }
     }
 
-    /// Whether a length field counts the padding of the last parameter inside. The RFCs do not count padding at the end
-    /// (RFC 5354 §4); both forms are always accepted.
+    /// Whether the length of a message counts the padding of its last parameter. The RFCs do not count padding at the end
+    /// (RFC 5354 §4); both forms are always accepted. No length of a parameter counts it in either dialect.
     #[must_use]
     pub const fn counts_final_padding(self) -> bool {
         matches!(self, Self::Rsplib)

@@ -35,8 +35,8 @@ impl RegistrationLife {
     fn from_field(field: u32, dialect: Dialect) -> Self {
         match field {
             u32::MAX => Self::Infinite,
-            // The field is signed, but of the negative values only -1 has a meaning: the others are taken as very long.
-            units => Self::Finite(dialect.registration_life_unit().saturating_mul(units)),
+            // The field is signed, but of the negative values only -1 has a meaning: the others are taken as the longest.
+            units => Self::Finite(dialect.registration_life_unit() * units.min(i32::MAX as u32)),
         }
     }
 

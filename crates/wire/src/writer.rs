@@ -94,7 +94,7 @@ impl<'b> Writer<'b> {
         self.u16(code);
         self.u16(0);
         value(self)?;
-        self.close(open)
+        self.end(open, false)
     }
 
     pub(crate) fn open_message(&mut self, message_type: u8, flags: u8) -> OpenLength {
@@ -120,15 +120,20 @@ impl<'b> Writer<'b> {
         self.buffer.truncate(open.0);
     }
 
-    /// Pads, and fills in the length, which does not count the final padding.
-    ///
-    /// When the last thing written was itself padded, its padding is the final padding of what encloses it: whether
-    /// that is counted is a matter of dialect.
+    /// Ends an open message.
     pub(crate) fn close(&mut self, open: OpenLength) -> Result<(), EncodeError> {
+        self.end(open, self.dialect.counts_final_padding())
+    }
+
+    /// Pads, and fills in the length.
+    ///
+    /// When the last thing written was itself padded, its padding is the final padding of what encloses it. No length counts
+    /// that, but in a dialect where those of messages do.
+    fn end(&mut self, open: OpenLength, count_padding: bool) -> Result<(), EncodeError> {
         let length = self.buffer.len() - open.0;
         let padded = length.next_multiple_of(4);
         self.buffer.put_bytes(0, padded - length);
-        let counted = if self.dialect.counts_final_padding() { length } else { length - self.padding };
+        let counted = if count_padding { padded } else { length - self.padding };
         let field = u16::try_from(counted).map_err(|_| EncodeError::TooLong { length: counted })?;
         if let Some(slot) = self.buffer.get_mut(open.0 + 2..open.0 + 4) {
             slot.copy_from_slice(&field.to_be_bytes());

@@ -1,0 +1,118 @@
+//! Arguments that several subcommands have in common, and how they read.
+use std::fmt::Display;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use rserpool::machine::Endpoint;
+use rserpool::wire::{Dialect, PeIdentifier, ServerId};
+use rserpool::{Pool, PoolUser, TimerProfile};
+
+use crate::failure::Failure;
+
+/// How registrars are found, and spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct Registrars {
+    /// A registrar, as tcp://HOST:PORT; may be given several times
+    #[arg(long = "registrar", value_name = "URL", required_unless_present = "interfaces")]
+    pub(crate) registrars: Vec<Endpoint>,
+    /// Hear announcements of registrars on this network interface; may be given several times
+    #[arg(long = "discover", value_name = "IFACE")]
+    pub(crate) interfaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) conventions: Conventions,
+}
+
+/// What all members of an operational scope agree on.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Conventions {
+    /// The timers: of the RFCs, or fast ones that fail over in fractions of a second [rfc, fast]
+    #[arg(long, value_name = "PROFILE", default_value_t)]
+    pub(crate) timers: TimerProfile,
+    /// The wire format: of the RFCs, or of the reference implementation where it deviates [rfc, rsplib]
+    #[arg(long, value_name = "DIALECT", default_value_t)]
+    pub(crate) dialect: Dialect,
+}
+
+/// A pool user's arguments.
+#[derive(Debug, Args)]
+pub(crate) struct User {
+    /// The pool handle
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pool: String,
+    #[command(flatten)]
+    pub(crate) registrars: Registrars,
+    /// How long to go on trying while no registrar or no element answers [default: 30, fast: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) patience: Option<Duration>,
+}
+
+impl User {
+    /// How long to go on trying.
+    pub(crate) fn patience(&self) -> Duration {
+        let fallback = match self.registrars.conventions.timers {
+            TimerProfile::Rfc => Duration::from_secs(30),
+            TimerProfile::Fast => Duration::from_secs(10),
+        };
+        self.patience.unwrap_or(fallback)
+    }
+
+    /// Starts the pool user and names its pool.
+    pub(crate) async fn pool(&self) -> Result<Pool, Failure> {
+        let Registrars { registrars, interfaces, conventions } = &self.registrars;
+        let mut builder = PoolUser::builder()
+            .registrars(registrars.iter().cloned())
+            .timers(conventions.timers)
+            .dialect(conventions.dialect)
+            .patience(self.patience());
+        for interface in interfaces {
+            builder = builder.discover(interface);
+        }
+        Ok(builder.build().await?.pool(self.pool.clone()))
+    }
+}
+
+/// Reads the identifier of an element.
+pub(crate) fn element(text: &str) -> Result<PeIdentifier, String> {
+    identifier(text)
+}
+
+/// Reads the identifier of a registrar, which 0 is not.
+pub(crate) fn server(text: &str) -> Result<ServerId, String> {
+    match identifier(text)? {
+        ServerId::NONE => Err("0 identifies no registrar: write any other number".into()),
+        id => Ok(id),
+    }
+}
+
+fn identifier<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{error}: write 0x and up to 8 hexadecimal digits, or a 32-bit decimal number"))
+}
+
+/// Reads a time in seconds, fractions allowed, more than 0.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| "write a number of seconds, such as 2.5".into())
+}
+
+/// Reads a number from 1 on.
+pub(crate) fn count(text: &str) -> Result<u32, String> {
+    text.parse().map(NonZeroU32::get).map_err(|_| "write a whole number from 1 on".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_documented_and_say_what_is_right() {
+        assert_eq!(element("0x0000002a"), Ok(PeIdentifier(42)));
+        assert!(server("0").expect_err("nobody").contains("any other number"));
+        assert!(server("0x123456789").expect_err("33 bits").contains("8 hexadecimal digits"));
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for wrong in ["0", "-1", "NaN", "soon"] {
+            assert!(seconds(wrong).expect_err(wrong).contains("2.5"));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `rserpool pe`: a pool element, either an echo service of its own or a sidecar of any TCP service.
+pub(crate) mod echo;
+mod sidecar;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+use rserpool::machine::Endpoint;
+use rserpool::wire::{PeIdentifier, Policy, RegistrationLife};
+use rserpool::{PoolElement, PoolElementBuilder, Status};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::arguments::{self, Registrars};
+use crate::failure::Failure;
+use crate::output;
+use crate::proxy;
+use crate::shutdown::Shutdown;
+
+/// How often to say that no registrar has answered yet.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Register a service as an element of a pool, and keep it registered
+///
+/// Prints `ready pe=ID service=URL` once it is registered; waits for registrars that are not there yet. SIGTERM
+/// deregisters it.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("service").required(true).args(["echo", "target"])))]
+pub(crate) struct Arguments {
+    /// The pool handle
+    #[arg(long, value_name = "NAME")]
+    pool: String,
+    #[command(flatten)]
+    registrars: Registrars,
+    /// Serve: send every byte back
+    #[arg(long)]
+    echo: bool,
+    /// Register the TCP service there, which need not know of RSerPool, for as long as it can be connected to
+    #[arg(long, value_name = "HOST:PORT")]
+    target: Option<String>,
+    /// How often to try the target [default: 1, fast: 0.2]
+    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, requires = "target")]
+    check: Option<Duration>,
+    /// Where the echo service listens; port 0 takes a free one [default: 0.0.0.0:0]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "target")]
+    listen: Option<String>,
+    /// The policy of the pool, with this element's values: rr, wrr:W, rand, wrand:W, prio:P, lu:L, lud:L:D, plu:L:D, rlu:L
+    #[arg(long, value_name = "SPEC", default_value_t)]
+    policy: Policy,
+    /// The identifier of the element [default: a random one]
+    #[arg(long, value_name = "0xID", value_parser = arguments::element)]
+    id: Option<PeIdentifier>,
+    /// How long the registration outlives this command if it dies with all registrars that know it [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
+    life: Option<Duration>,
+    /// Where registrars connect to after they took the element over [default: a free port on all addresses]
+    #[arg(long, value_name = "URL")]
+    asap: Option<Endpoint>,
+    /// The address to announce where one listens on all of them [default: the one that the registrar is reached from]
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Option<IpAddr>,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut shutdown = Shutdown::listen()?;
+    match &arguments.target {
+        Some(target) => sidecar::run(&arguments, target, &mut shutdown).await,
+        None => echo(&arguments, &mut shutdown).await,
+    }
+}
+
+/// Serves and stays registered until it is asked to end.
+async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Failure> {
+    let listener = proxy::listen("--listen", arguments.listen.as_deref().unwrap_or("0.0.0.0:0")).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(echo::serve(listener));
+    let element = tokio::select! {
+        element = register(arguments.element(address)) => element?,
+        () = shutdown.requested() => return Ok(()),
+    };
+    announce(&element)?;
+    shutdown.requested().await;
+    element.deregister().await;
+    Ok(())
+}
+
+impl Arguments {
+    /// The element that serves at `address`.
+    fn element(&self, address: SocketAddr) -> PoolElementBuilder {
+        let Registrars { registrars, interfaces, conventions } = &self.registrars;
+        let mut builder = PoolElement::builder(self.pool.clone())
+            .registrars(registrars.iter().cloned())
+            .timers(conventions.timers)
+            .dialect(conventions.dialect)
+            .policy(self.policy.clone())
+            .transport(address);
+        for interface in interfaces {
+            builder = builder.discover(interface);
+        }
+        if let Some(id) = self.id {
+            builder = builder.identifier(id);
+        }
+        if let Some(life) = self.life {
+            builder = builder.life(RegistrationLife::Finite(life));
+        }
+        if let Some(endpoint) = &self.asap {
+            builder = builder.listen(endpoint.clone());
+        }
+        if let Some(address) = self.advertise {
+            builder = builder.advertise(address);
+        }
+        builder
+    }
+}
+
+/// Registers, however long that takes: an element may be started before its registrars. A rejection is final.
+async fn register(builder: PoolElementBuilder) -> Result<PoolElement, Failure> {
+    let element = builder.start().await?;
+    let (pool, id) = (element.pool_handle().clone(), element.identifier());
+    loop {
+        match timeout(REMINDER, element.settled()).await {
+            Ok(Status::Registered { .. }) => return Ok(element),
+            Ok(Status::Rejected(error)) => {
+                return Err(Failure::new(format!("the registrar rejected element {id} of pool {pool}: {error}")));
+            }
+            Ok(other) => return Err(Failure::new(format!("element {id} of pool {pool} is not registered: {other:?}"))),
+            Err(_) => warn!(%pool, element = %id, "no registrar has answered yet; still trying"),
+        }
+    }
+}
+
+fn announce(element: &PoolElement) -> Result<(), Failure> {
+    output::ready([("pe", element.identifier().to_string()), ("service", element.transport().to_string())])
+}

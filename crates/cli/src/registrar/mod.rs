@@ -1,0 +1,186 @@
+//! `rserpool registrar`: a registrar as a process.
+mod file;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+use rserpool::admin::Admin;
+use rserpool::enrp::{RegistrarLimits, RegistrarTimers};
+use rserpool::machine::Endpoint;
+use rserpool::wire::{Dialect, ServerId};
+use rserpool::{Registrar, TimerProfile};
+use tokio::net::lookup_host;
+use tokio::sync::oneshot;
+use tracing::{error, info};
+
+use crate::arguments;
+use crate::failure::Failure;
+use crate::output;
+use crate::shutdown::Shutdown;
+
+/// What `--announce` takes to overrule the interfaces of the configuration file.
+const OFF: &str = "off";
+
+/// Run a registrar
+///
+/// Prints `ready asap=URL enrp=URL admin=URL` once it has the handlespace of its peers, or knows that it is alone. SIGTERM
+/// hands its elements over to a peer.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Arguments {
+    /// Serve elements and users there, as tcp://HOST:PORT; 3863 is the assigned port, 0 takes a free one; may be given
+    /// several times
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    asap: Vec<Endpoint>,
+    /// Serve other registrars there; 9901 is the assigned port [default: not at all, the registrar is alone]
+    #[arg(long, value_name = "URL")]
+    enrp: Option<Endpoint>,
+    /// The ENRP endpoint of another registrar; may be given several times: the first is the mentor, others its back-ups
+    #[arg(long = "peer", value_name = "URL")]
+    peers: Vec<Endpoint>,
+    /// The identifier of the registrar, not 0 [default: a random one]
+    #[arg(long, value_name = "0xID", value_parser = arguments::server)]
+    id: Option<ServerId>,
+    /// The timers: of the RFCs, or fast ones that fail over in fractions of a second [rfc, fast] [default: rfc]
+    #[arg(long, value_name = "PROFILE")]
+    timers: Option<TimerProfile>,
+    /// The wire format: of the RFCs, or of the reference implementation where it deviates [rfc, rsplib] [default: rfc]
+    #[arg(long, value_name = "DIALECT")]
+    dialect: Option<Dialect>,
+    /// Announce the registrar, and hear others, by multicast on this network interface; may be given several times
+    /// [default: off]
+    #[arg(long, value_name = "IFACE|off")]
+    announce: Vec<String>,
+    /// The address to announce where one listens on all of them [default: the one that the first peer is reached from]
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Option<IpAddr>,
+    /// Answer HTTP there: /livez, /readyz, /v1/handlespace, /v1/peers, /metrics
+    #[arg(long, value_name = "HOST:PORT")]
+    admin: Option<String>,
+    /// Take what the flags do not say from this TOML file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Flags and configuration file in one.
+struct Settings {
+    flags: Arguments,
+    timers: RegistrarTimers,
+    limits: RegistrarLimits,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut shutdown = Shutdown::listen()?;
+    let settings = Settings::new(arguments)?;
+    let admin = match &settings.flags.admin {
+        Some(address) => Some(bind_admin(address).await?),
+        None => None,
+    };
+    let registrar = settings.start().await?;
+    let admin_address = admin.as_ref().map(Admin::local_addr);
+    // Dropped at the end, which ends the administrative service too.
+    let (_serving, end) = oneshot::channel::<()>();
+    if let Some(admin) = admin {
+        let registrar = registrar.clone();
+        tokio::spawn(async move {
+            if let Err(error) = admin.serve(registrar, async { drop(end.await) }).await {
+                error!(%error, "the administrative service has ended");
+            }
+        });
+    }
+    tokio::select! {
+        () = registrar.ready() => announce(&registrar, admin_address)?,
+        () = shutdown.requested() => return Ok(()),
+    }
+    shutdown.requested().await;
+    registrar.shutdown().await;
+    Ok(())
+}
+
+impl Settings {
+    fn new(flags: Arguments) -> Result<Self, Failure> {
+        let file = flags.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+        let (timing, limits) = (file.timing, file.limits);
+        let flags = flags.or(file.arguments);
+        if flags.asap.is_empty() {
+            let message = "no endpoint to serve elements and users on: give --asap tcp://HOST:PORT, or `asap` in the file";
+            return Err(Failure::usage(message));
+        }
+        let mut timers = match flags.timers.unwrap_or_default() {
+            TimerProfile::Rfc => RegistrarTimers::rfc(),
+            TimerProfile::Fast => RegistrarTimers::fast(),
+        };
+        timing.apply(&mut timers);
+        Ok(Self { flags, timers, limits })
+    }
+
+    async fn start(self) -> Result<Registrar, Failure> {
+        let Arguments { asap, enrp, peers, id, timers, dialect, announce, advertise, .. } = self.flags;
+        let mut builder = Registrar::builder()
+            .timers(timers.unwrap_or_default())
+            .custom_timers(self.timers)
+            .limits(self.limits)
+            .dialect(dialect.unwrap_or_default());
+        for endpoint in asap {
+            builder = builder.asap(endpoint);
+        }
+        if let Some(endpoint) = enrp {
+            builder = builder.enrp(endpoint);
+        }
+        for endpoint in peers {
+            builder = builder.peer(endpoint);
+        }
+        if let Some(id) = id {
+            builder = builder.server_id(id);
+        }
+        if let Some(address) = advertise {
+            builder = builder.advertise(address);
+        }
+        for interface in announce.into_iter().filter(|interface| interface != OFF) {
+            builder = builder.announce(interface);
+        }
+        Ok(builder.start().await?)
+    }
+}
+
+impl Arguments {
+    /// What is missing here is taken from `file`.
+    fn or(self, file: Self) -> Self {
+        fn list<T>(ours: Vec<T>, theirs: Vec<T>) -> Vec<T> {
+            if ours.is_empty() { theirs } else { ours }
+        }
+        Self {
+            asap: list(self.asap, file.asap),
+            enrp: self.enrp.or(file.enrp),
+            peers: list(self.peers, file.peers),
+            id: self.id.or(file.id),
+            timers: self.timers.or(file.timers),
+            dialect: self.dialect.or(file.dialect),
+            announce: list(self.announce, file.announce),
+            advertise: self.advertise.or(file.advertise),
+            admin: self.admin.or(file.admin),
+            config: self.config,
+        }
+    }
+}
+
+async fn bind_admin(text: &str) -> Result<Admin, Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("--admin {text}: cannot listen there: {error}"));
+    let addresses: Vec<SocketAddr> = lookup_host(text).await.map_err(failed)?.collect();
+    let mut last = std::io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses {
+        match Admin::bind(address).await {
+            Ok(admin) => return Ok(admin),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn announce(registrar: &Registrar, admin: Option<SocketAddr>) -> Result<(), Failure> {
+    info!(id = %registrar.id(), "ready");
+    let asap = registrar.asap_endpoints().iter().map(|endpoint| ("asap", endpoint.to_string()));
+    let enrp = registrar.enrp_endpoint().map(|endpoint| ("enrp", endpoint.to_string()));
+    let admin = admin.map(|address| ("admin", format!("http://{address}")));
+    output::ready(asap.chain(enrp).chain(admin))
+}

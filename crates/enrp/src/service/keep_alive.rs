@@ -1,0 +1,383 @@
+//! Supervision of the elements that this registrar owns (RFC 5352 §3.4): which link leads to each, keep-alives spread over
+//! time, and what happens when a link breaks or an element is taken over from another registrar.
+//!
+//! A link may carry many elements. An element whose link broke, or that was taken over, is *probed*: it is connected to at
+//! its ASAP transport and must acknowledge a keep-alive in time. Only so many are probed at once; the others queue.
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use rserpool_handlespace::ElementKey;
+use rserpool_machine::{Endpoint, LinkId, Protocol};
+use rserpool_wire::asap::{EndpointKeepAlive, EndpointKeepAliveAck};
+use rserpool_wire::enrp::UpdateAction;
+
+use super::Service;
+use crate::core::{Core, Timer};
+use crate::event::RemovalReason;
+use crate::links::{Link, Party};
+
+/// What is going on with an element.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Nothing until the next keep-alive is due.
+    Idle,
+    /// A keep-alive on its link is not acknowledged yet.
+    Asked,
+    /// It waits to be probed. `home`: to adopt this registrar as its home (the H bit).
+    Queued { home: bool },
+    /// It is being probed.
+    Probed { home: bool },
+    /// It cannot be reached, but may register again.
+    Detached,
+}
+
+/// One owned element.
+#[derive(Debug)]
+struct Watch {
+    state: State,
+    link: Option<LinkId>,
+    /// Who registered it; `None` where that was at another registrar.
+    party: Option<Arc<Party>>,
+    /// When it last registered here, or adopted this registrar as its home.
+    confirmed: Option<Instant>,
+    /// Whether the claim of another registrar was turned down since.
+    contested: bool,
+    /// Reports of users that it is unreachable, since it last registered.
+    reports: u32,
+    /// When such a report last led to a keep-alive.
+    asked_for_report: Option<Instant>,
+}
+
+/// The elements at the other end of a link.
+#[derive(Debug, Default)]
+struct LinkElements {
+    keys: BTreeSet<ElementKey>,
+    /// The ASAP transport that this registrar connected to.
+    opened_to: Option<Endpoint>,
+}
+
+/// All owned elements.
+#[derive(Debug, Default)]
+pub(super) struct Supervision {
+    watches: HashMap<ElementKey, Watch>,
+    links: HashMap<LinkId, LinkElements>,
+    /// The links opened to ASAP transports.
+    opened: HashMap<Endpoint, LinkId>,
+    /// Elements to be probed; those no longer in that state are passed over.
+    queue: VecDeque<ElementKey>,
+    /// How many are being probed.
+    probing: usize,
+}
+
+impl Supervision {
+    pub(super) fn link_of(&self, key: ElementKey) -> Option<LinkId> {
+        self.watches.get(&key)?.link
+    }
+
+    pub(super) fn elements_on(&self, link: LinkId) -> usize {
+        self.links.get(&link).map_or(0, |of_link| of_link.keys.len())
+    }
+
+    /// Whether the element has a link of its own that is up, and that is neither this one nor one of the same party.
+    pub(super) fn is_held_by_another(
+        &self,
+        core: &Core,
+        key: ElementKey,
+        link: LinkId,
+        party: &Party,
+    ) -> bool {
+        let held = self.link_of(key).filter(|held| *held != link);
+        held.and_then(|held| core.links.get(held).filter(|_| core.links.is_open(held)))
+            .is_some_and(|held| !held.party.is_same(party))
+    }
+
+    /// Whether the element may be deregistered over this link by this party: it registered here so, or elsewhere.
+    pub(super) fn may_be_of(&self, key: ElementKey, link: LinkId, party: &Party) -> bool {
+        self.watches.get(&key).is_none_or(|watch| {
+            watch.link == Some(link) || watch.party.as_ref().is_none_or(|owner| owner.is_same(party))
+        })
+    }
+
+    /// Counts a report of a user; `None` for an element that is not owned here.
+    pub(super) fn count_report(&mut self, key: ElementKey) -> Option<u32> {
+        let watch = self.watches.get_mut(&key)?;
+        watch.reports = watch.reports.saturating_add(1);
+        Some(watch.reports)
+    }
+
+    /// Puts the element on a link, and takes it off the one where it was.
+    fn attach(&mut self, core: &mut Core, key: ElementKey, link: LinkId) {
+        let Some(watch) = self.watches.get_mut(&key) else { return };
+        let before = watch.link.replace(link);
+        if before != Some(link) {
+            self.links.entry(link).or_default().keys.insert(key);
+            before.into_iter().for_each(|before| self.detach(core, key, before));
+        }
+    }
+
+    /// Takes the element off a link, which is closed if it was opened for elements and has none any more.
+    fn detach(&mut self, core: &mut Core, key: ElementKey, link: LinkId) {
+        let Some(of_link) = self.links.get_mut(&link) else { return };
+        of_link.keys.remove(&key);
+        if of_link.keys.is_empty() {
+            let ended = self.links.remove(&link);
+            if let Some(endpoint) = ended.and_then(|ended| ended.opened_to) {
+                self.opened.remove(&endpoint);
+                core.close(link);
+            }
+        }
+    }
+
+    fn set_state(&mut self, key: ElementKey, state: State) {
+        if let Some(watch) = self.watches.get_mut(&key) {
+            let before = std::mem::replace(&mut watch.state, state);
+            self.probing -= usize::from(matches!(before, State::Probed { .. }));
+            self.probing += usize::from(matches!(state, State::Probed { .. }));
+        }
+    }
+
+    fn queue(&mut self, core: &mut Core, key: ElementKey, home: bool) {
+        self.set_state(key, State::Queued { home });
+        self.queue.push_back(key);
+        core.timers.cancel(Timer::KeepAlive(key));
+    }
+}
+
+impl Service {
+    /// Watches an element that has just registered on a link.
+    pub(super) fn watch_registered(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        key: ElementKey,
+        link: LinkId,
+    ) {
+        self.watch(core, now, key);
+        let party = core.links.get(link).map(|link| link.party.clone());
+        if let Some(watch) = self.supervision.watches.get_mut(&key) {
+            watch.party = party;
+            watch.confirmed = Some(now);
+            watch.contested = false;
+            watch.reports = 0;
+        }
+        self.supervision.attach(core, key, link);
+        self.rest(core, now, key);
+    }
+
+    /// Watches an element that this registrar has made its own, and makes it adopt this registrar as its home
+    /// (RFC 5353 §3.5.2).
+    pub(crate) fn adopt(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
+        self.watch(core, now, key);
+        self.supervision.queue(core, key, true);
+    }
+
+    fn watch(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
+        self.supervision.watches.entry(key).or_insert_with(|| Watch {
+            state: State::Idle,
+            link: None,
+            party: None,
+            confirmed: None,
+            contested: false,
+            reports: 0,
+            asked_for_report: None,
+        });
+        let life = core.handlespace.element(key).and_then(|view| view.decode()?.life.duration());
+        let expiry = life.and_then(|life| now.checked_add(life));
+        core.handlespace.set_expiry(key, expiry);
+    }
+
+    /// An element has another home now: it is no longer watched.
+    pub(crate) fn release(&mut self, core: &mut Core, key: ElementKey) {
+        self.unwatch(core, key);
+        core.handlespace.set_expiry(key, None);
+    }
+
+    pub(super) fn unwatch(&mut self, core: &mut Core, key: ElementKey) {
+        self.supervision.set_state(key, State::Idle);
+        core.timers.cancel(Timer::KeepAlive(key));
+        if let Some(watch) = self.supervision.watches.remove(&key)
+            && let Some(link) = watch.link
+        {
+            self.supervision.detach(core, key, link);
+        }
+    }
+
+    /// Whether the element can be reached here: it has a link that is up.
+    pub(crate) fn has_link(&self, core: &Core, key: ElementKey) -> bool {
+        self.supervision.link_of(key).is_some_and(|link| core.links.is_open(link))
+    }
+
+    /// Whether the element registered here, or adopted this registrar, so lately that the news of another home may have
+    /// crossed ours; and whether the claim of another registrar has been turned down since.
+    pub(crate) fn fresh_claim(&self, core: &Core, now: Instant, key: ElementKey) -> Option<bool> {
+        let watch = self.supervision.watches.get(&key)?;
+        let age = now.saturating_duration_since(watch.confirmed?);
+        let fresh = age <= core.config.timers.max_time_no_response && self.has_link(core, key);
+        fresh.then_some(watch.contested)
+    }
+
+    /// Claims an owned element again, although another registrar says that it is the home: the element adopts this one,
+    /// and peers are told.
+    pub(crate) fn claim(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
+        core.statistics.claims += 1;
+        if let Some(watch) = self.supervision.watches.get_mut(&key) {
+            watch.contested = true;
+        }
+        if let Some(link) = self.supervision.link_of(key) {
+            self.ask(core, now, key, link, State::Probed { home: true });
+        }
+        core.announce_update(UpdateAction::Add, key);
+    }
+
+    /// Probes queued elements, as many at once as the limit allows.
+    pub(super) fn start_probes(&mut self, core: &mut Core, now: Instant) {
+        while self.supervision.probing < core.config.limits.probes
+            && let Some(key) = self.supervision.queue.pop_front()
+        {
+            let state = self.supervision.watches.get(&key).map(|watch| watch.state);
+            if let Some(State::Queued { home }) = state {
+                self.probe(core, now, key, home);
+            }
+        }
+    }
+
+    fn probe(&mut self, core: &mut Core, now: Instant, key: ElementKey, home: bool) {
+        let Some(endpoint) = asap_endpoint(core, key) else {
+            self.supervision.set_state(key, State::Detached);
+            core.timers.arm(Timer::KeepAlive(key), now + core.config.timers.detached_grace);
+            return;
+        };
+        let link = match self.supervision.opened.get(&endpoint) {
+            Some(link) => *link,
+            None => {
+                let link = core.open(Protocol::Asap, endpoint.clone());
+                self.supervision.opened.insert(endpoint.clone(), link);
+                self.supervision.links.entry(link).or_default().opened_to = Some(endpoint);
+                link
+            }
+        };
+        self.supervision.attach(core, key, link);
+        self.ask(core, now, key, link, State::Probed { home });
+    }
+
+    fn ask(&mut self, core: &mut Core, now: Instant, key: ElementKey, link: LinkId, state: State) {
+        let shared = self.supervision.elements_on(link) > 1;
+        self.supervision.set_state(key, state);
+        send_keep_alive(core, key, link, state == State::Probed { home: true }, shared);
+        core.timers.arm(Timer::KeepAlive(key), now + core.config.timers.keep_alive_timeout);
+    }
+
+    /// Sends a keep-alive at once because a user reported the element, unless one is on its way or was so just now.
+    pub(super) fn probe_reported(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
+        let interval = core.config.timers.probe_interval;
+        let Some(watch) = self.supervision.watches.get_mut(&key) else { return };
+        let lately = |at: Instant| now.saturating_duration_since(at) < interval;
+        if watch.state == State::Idle
+            && !watch.asked_for_report.is_some_and(lately)
+            && let Some(link) = watch.link
+        {
+            watch.asked_for_report = Some(now);
+            self.ask(core, now, key, link, State::Asked);
+        }
+    }
+
+    /// An element lives.
+    pub(super) fn acknowledge(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        link: LinkId,
+        ack: &EndpointKeepAliveAck<'_>,
+    ) {
+        if self.foreign_probe_answered(core, link, ack) {
+            return;
+        }
+        let key = core.handlespace.find(ack.pool_handle.as_bytes(), ack.identifier);
+        let watch = key.and_then(|key| Some((key, self.supervision.watches.get_mut(&key)?)));
+        let Some((key, watch)) = watch.filter(|(_, watch)| watch.link == Some(link)) else {
+            core.statistics.unsolicited += 1;
+            return;
+        };
+        match watch.state {
+            State::Asked | State::Probed { home: false } => {}
+            State::Probed { home: true } => {
+                watch.confirmed = Some(now);
+                // Peers that missed the take-over, or do not follow its announcement, learn the new home from this.
+                core.announce_update(UpdateAction::Add, key);
+            }
+            // Where several elements share a link, one may be asked and all answer.
+            State::Idle | State::Queued { .. } | State::Detached => return,
+        }
+        core.statistics.keep_alive_acks += 1;
+        self.rest(core, now, key);
+    }
+
+    /// The element is well: nothing to do until its next keep-alive.
+    fn rest(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
+        self.supervision.set_state(key, State::Idle);
+        let interval = core.spread(core.config.timers.keep_alive_interval);
+        core.timers.arm(Timer::KeepAlive(key), now + interval);
+    }
+
+    pub(super) fn keep_alive_due(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
+        let Some(watch) = self.supervision.watches.get(&key) else { return };
+        match (watch.state, watch.link) {
+            (State::Idle, Some(link)) => self.ask(core, now, key, link, State::Asked),
+            (State::Idle | State::Queued { .. }, _) => {}
+            (State::Asked | State::Probed { .. }, _) => self.fail(core, now, key, RemovalReason::Silent),
+            (State::Detached, _) => self.fail(core, now, key, RemovalReason::Detached),
+        }
+    }
+
+    fn fail(&mut self, core: &mut Core, now: Instant, key: ElementKey, reason: RemovalReason) {
+        core.statistics.elements_failed += 1;
+        self.remove(core, now, key, reason);
+    }
+
+    /// The elements of a broken link are connected to at their ASAP transports; those being probed over it have failed.
+    pub(super) fn link_lost(&mut self, core: &mut Core, now: Instant, link: LinkId, _ended: &Link) {
+        let Some(lost) = self.supervision.links.remove(&link) else { return };
+        if let Some(endpoint) = &lost.opened_to {
+            self.supervision.opened.remove(endpoint);
+        }
+        for key in lost.keys {
+            let Some(watch) = self.supervision.watches.get_mut(&key) else { continue };
+            watch.link = None;
+            match watch.state {
+                State::Probed { .. } if lost.opened_to.is_some() => {
+                    self.fail(core, now, key, RemovalReason::Silent);
+                }
+                State::Probed { home } => self.supervision.queue(core, key, home),
+                _ => self.supervision.queue(core, key, false),
+            }
+        }
+    }
+}
+
+/// Where registrars reach the element.
+pub(super) fn asap_endpoint(core: &Core, key: ElementKey) -> Option<Endpoint> {
+    let transport = core.handlespace.element(key)?.decode()?.asap_transport?;
+    let secured = core.config.asap.iter().any(|endpoint| endpoint.scheme().is_secured());
+    Endpoint::from_transport(&transport, secured)
+}
+
+/// Sends a keep-alive. `home` is the H bit. Where elements share the link, it names the one that is meant: RFC 5352 §2.2.7,
+/// which has one element per association, names the pool alone.
+pub(super) fn send_keep_alive(core: &mut Core, key: ElementKey, link: LinkId, home: bool, shared: bool) {
+    let named = shared || core.dialect().keep_alive_names_element();
+    let Some(view) = core.handlespace.element(key) else { return };
+    let message = rserpool_wire::asap::Message::from(EndpointKeepAlive {
+        home,
+        server: core.config.server_id,
+        pool_handle: view.pool_handle(),
+        identifier: named.then(|| view.identifier()),
+    });
+    let dialect = core.config.dialect;
+    let mut buffer = bytes::BytesMut::new();
+    if message.encode(dialect, &mut buffer).is_ok() {
+        core.statistics.keep_alives += 1;
+        core.transmit(link, buffer.freeze());
+    }
+}

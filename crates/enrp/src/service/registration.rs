@@ -1,0 +1,187 @@
+//! Registration and deregistration of elements: rules 1 to 5 of RFC 5352 §3.1, and §3.2.
+//!
+//! An element may register again over another link, say because its old one broke. While the old link is up, only the same
+//! party may do so; anybody else has picked an identifier that is taken.
+use std::time::Instant;
+
+use bytes::BytesMut;
+use rserpool_handlespace::{Change, Registered};
+use rserpool_machine::{LinkId, Scheme};
+use rserpool_wire::asap::{Deregistration, DeregistrationResponse, Registration, RegistrationResponse};
+use rserpool_wire::enrp::UpdateAction;
+use rserpool_wire::{
+    CauseCode, ErrorCause, PoolElement, PoolHandle, RegistrationLife, Transport, TransportUse,
+};
+
+use super::Service;
+use crate::authorization::Action;
+use crate::core::{Core, Phase};
+use crate::event::{RegistrarEvent, RemovalReason};
+
+impl Service {
+    pub(super) fn register(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        link: LinkId,
+        registration: Registration<'_>,
+    ) {
+        let Registration { pool_handle, element } = registration;
+        let identifier = element.identifier;
+        let respond = |core: &mut Core, cause: Option<ErrorCause<'_>>| {
+            let (rejected, pool_handle) = (cause.is_some(), pool_handle.borrowed());
+            let error = cause.map(Into::into);
+            core.send_asap(link, RegistrationResponse { rejected, pool_handle, identifier, error });
+        };
+        let Registered { key, change } = match self.grant(core, link, &pool_handle, element) {
+            Ok(registered) => registered,
+            Err(cause) => {
+                core.statistics.registrations_rejected += 1;
+                if cause.code == CauseCode::REJECTED_FOR_SECURITY {
+                    core.statistics.not_permitted += 1;
+                }
+                return respond(core, Some(cause));
+            }
+        };
+        self.watch_registered(core, now, key, link);
+        respond(core, None);
+        core.announce_update(UpdateAction::Add, key);
+        self.pool_changed(core, now, &pool_handle);
+        let own = core.id();
+        if matches!(change, Change::Updated { previous_home } if previous_home == own) {
+            core.statistics.reregistrations += 1;
+        } else {
+            core.statistics.registrations += 1;
+            let pool_handle = pool_handle.into_owned();
+            core.event(RegistrarEvent::ElementRegistered { pool_handle, identifier });
+        }
+    }
+
+    /// Enters the element into the handlespace with this registrar as its home, or says why not.
+    fn grant(
+        &self,
+        core: &mut Core,
+        link: LinkId,
+        pool_handle: &PoolHandle<'_>,
+        mut element: PoolElement,
+    ) -> Result<Registered, ErrorCause<'static>> {
+        let lack_of_resources = ErrorCause::new(CauseCode::LACK_OF_RESOURCES);
+        let limits = core.config.limits;
+        let handle_length = limits.handle_length.min(core.dialect().max_handle_length());
+        if core.phase == Phase::Draining || pool_handle.as_bytes().len() > handle_length {
+            return Err(lack_of_resources);
+        }
+        if element.life.duration().is_some_and(|life| life.is_zero()) {
+            return Err(invalid(core, &element));
+        }
+        let Some(party) = core.links.get(link).map(|link| link.party.clone()) else {
+            return Err(lack_of_resources);
+        };
+        let action = Action::Register { pool_handle, element: &element };
+        if !core.config.authorization.permits(party.requester(), action) {
+            return Err(ErrorCause::new(CauseCode::REJECTED_FOR_SECURITY));
+        }
+        let existing = core.handlespace.find(pool_handle.as_bytes(), element.identifier);
+        if let Some(key) = existing
+            && self.supervision.is_held_by_another(core, key, link, &party)
+        {
+            return Err(ErrorCause::new(CauseCode::NON_UNIQUE_PE_IDENTIFIER));
+        }
+        let here = self.supervision.elements_on(link);
+        let known_here = existing.is_some_and(|key| self.supervision.link_of(key) == Some(link));
+        if !has_room(core, pool_handle, existing.is_none())
+            || !known_here && here >= limits.elements_per_link
+        {
+            return Err(lack_of_resources);
+        }
+        element.home = core.id();
+        if let Some(transport) = sctp_transport(core, link) {
+            element.asap_transport = Some(transport);
+        }
+        if !fits_table_response(core, pool_handle, &element) {
+            return Err(lack_of_resources);
+        }
+        core.handlespace.register(pool_handle, &element).map_err(|error| error.cause())
+    }
+
+    pub(super) fn deregister(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        link: LinkId,
+        deregistration: &Deregistration<'_>,
+    ) {
+        let Deregistration { pool_handle, identifier } = deregistration;
+        let key = core.handlespace.find(pool_handle.as_bytes(), *identifier);
+        let permitted = core.links.get(link).is_some_and(|known| {
+            let action = Action::Deregister { pool_handle, identifier: *identifier };
+            let authorized = core.config.authorization.permits(known.party.requester(), action);
+            authorized && key.is_none_or(|key| self.supervision.may_be_of(key, link, &known.party))
+        });
+        let cause = (!permitted).then(|| ErrorCause::new(CauseCode::REJECTED_FOR_SECURITY));
+        let response = DeregistrationResponse {
+            pool_handle: pool_handle.borrowed(),
+            identifier: *identifier,
+            error: cause.map(Into::into),
+        };
+        core.send_asap(link, response);
+        if !permitted {
+            core.statistics.deregistrations_rejected += 1;
+            core.statistics.not_permitted += 1;
+            return;
+        }
+        core.statistics.deregistrations += 1;
+        let Some(key) = key else { return };
+        let own = core.id();
+        if core.handlespace.element(key).is_some_and(|view| view.home() != own) {
+            // Peers follow a removal by the home only: this registrar becomes the home first, as by a registration.
+            core.handlespace.set_home(key, own);
+            core.announce_update(UpdateAction::Add, key);
+        }
+        self.remove(core, now, key, RemovalReason::Deregistered);
+    }
+}
+
+/// Whether the limits leave room for one more element of the pool, if it is a new one.
+pub(crate) fn has_room(core: &Core, pool_handle: &PoolHandle<'_>, is_new: bool) -> bool {
+    let limits = &core.config.limits;
+    let is_new_pool = || core.handlespace.pool(pool_handle.as_bytes()).is_none();
+    !is_new
+        || core.handlespace.len() < limits.elements
+            && (core.handlespace.pool_count() < limits.pools || !is_new_pool())
+}
+
+/// Where the element can be reached, if it registered over SCTP (rule 4): the addresses of the link. Over TCP the source
+/// says nothing, and what the element names stands.
+fn sctp_transport(core: &Core, link: LinkId) -> Option<Transport> {
+    let addresses = core.links.get(link)?.party.addresses();
+    let is_sctp = |scheme| matches!(scheme, Scheme::Sctp | Scheme::SctpTls);
+    let serves_sctp_only = !core.config.asap.is_empty()
+        && core.config.asap.iter().all(|endpoint| is_sctp(endpoint.scheme()));
+    if addresses.len() < 2 && !serves_sctp_only {
+        return None;
+    }
+    Some(Transport::Sctp {
+        port: addresses.first()?.port(),
+        transport_use: TransportUse::DataOnly,
+        addresses: addresses.iter().map(std::net::SocketAddr::ip).collect(),
+    })
+}
+
+/// Whether peers of the dialect can download the element.
+fn fits_table_response(core: &mut Core, pool_handle: &PoolHandle<'_>, element: &PoolElement) -> bool {
+    const HEADERS: usize = 12 + 4;
+    let (dialect, (limit, _)) = (core.dialect(), core.dialect().table_response_limit());
+    let length = core.encode(|_, buffer| element.encode(dialect, buffer)).map(|bytes| bytes.len());
+    let handle = pool_handle.as_bytes().len().next_multiple_of(4);
+    length.is_some_and(|length| HEADERS + handle + length <= limit)
+}
+
+/// The registration life is over before it began.
+fn invalid(core: &Core, element: &PoolElement) -> ErrorCause<'static> {
+    debug_assert!(element.life != RegistrationLife::Infinite);
+    let mut parameter = BytesMut::new();
+    // An element that was decoded encodes again; should it not, the cause goes without it.
+    let _ = element.encode(core.dialect(), &mut parameter);
+    ErrorCause::invalid_values(&parameter).into_owned()
+}

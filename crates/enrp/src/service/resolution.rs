@@ -1,0 +1,78 @@
+//! Handle resolution (RFC 5352 §3.3): the hot path. A response is encoded from the handlespace's own bytes.
+use rserpool_machine::LinkId;
+use rserpool_wire::asap::{HandleResolution, HandleResolutionResponse, ResolutionResponseWriter};
+use rserpool_wire::{CauseCode, ErrorCause, PoolHandle};
+
+use bytes::Bytes;
+
+use super::Service;
+use crate::authorization::Action;
+use crate::core::Core;
+
+impl Service {
+    pub(super) fn resolve(&mut self, core: &mut Core, link: LinkId, request: &HandleResolution<'_>) {
+        let HandleResolution { pool_handle, subscribe, items } = request;
+        let permitted = core.links.get(link).is_some_and(|link| {
+            core.config.authorization.permits(link.party.requester(), Action::Resolve { pool_handle })
+        });
+        if !permitted {
+            core.statistics.not_permitted += 1;
+            return reject(core, link, pool_handle, CauseCode::REJECTED_FOR_SECURITY);
+        }
+        if core.handlespace.pool(pool_handle.as_bytes()).is_none() {
+            return reject(core, link, pool_handle, CauseCode::UNKNOWN_POOL_HANDLE);
+        }
+        let limits = &core.config.limits;
+        let items = items.unwrap_or(limits.default_items).clamp(1, limits.max_items) as usize;
+        let limit = limits.subscriptions_per_link;
+        let accept_updates = *subscribe && self.subscriptions.add(link, pool_handle, limit);
+        match response(core, pool_handle, items, accept_updates) {
+            Some(bytes) => {
+                core.statistics.resolutions += 1;
+                core.transmit(link, bytes);
+            }
+            // All elements have the weight 0, say: a positive response must name at least one (RFC 5352 §2.2.6).
+            None => reject(core, link, pool_handle, CauseCode::LACK_OF_RESOURCES),
+        }
+    }
+}
+
+/// A positive response with at most `items` elements, fewer if they do not fit a message; `None` if there are none.
+pub(super) fn response(
+    core: &mut Core,
+    pool_handle: &PoolHandle<'_>,
+    items: usize,
+    accept_updates: bool,
+) -> Option<Bytes> {
+    let dialect = core.dialect();
+    core.encode(|handlespace, buffer| {
+        let name = pool_handle.as_bytes();
+        let policy = handlespace.pool(name).ok_or(())?.policy().clone();
+        let started =
+            ResolutionResponseWriter::start(dialect, buffer, pool_handle, &policy, accept_updates);
+        let mut writer = started.map_err(|_| ())?;
+        let mut listed = 0_usize;
+        handlespace.resolve(name, items, |element| {
+            let fits = writer.element(element);
+            listed += usize::from(fits);
+            fits
+        });
+        if listed == 0 {
+            return Err(());
+        }
+        writer.finish().map_err(|_| ())
+    })
+}
+
+/// A negative response.
+pub(super) fn reject(core: &mut Core, link: LinkId, pool_handle: &PoolHandle<'_>, code: CauseCode) {
+    core.statistics.resolutions_rejected += 1;
+    let response = HandleResolutionResponse {
+        accept_updates: false,
+        pool_handle: pool_handle.borrowed(),
+        policy: None,
+        elements: Vec::new(),
+        error: Some(ErrorCause::new(code).into()),
+    };
+    core.send_asap(link, response);
+}
