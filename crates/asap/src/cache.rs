@@ -28,7 +28,7 @@ struct Entry {
 
 /// What the cache has of a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Freshness {
+pub(crate) enum Cached {
     Fresh,
     Stale,
     /// Nothing, or too few elements.
@@ -102,15 +102,15 @@ impl Cache {
         now: Instant,
         pool_handle: &PoolHandle<'_>,
         items: Option<Option<u32>>,
-    ) -> Freshness {
-        let Some(entry) = self.entries.get(pool_handle.as_bytes()) else { return Freshness::Missing };
+    ) -> Cached {
+        let Some(entry) = self.entries.get(pool_handle.as_bytes()) else { return Cached::Missing };
         let listed = entry.pool.elements().len();
         if listed == 0 || items.is_some_and(|wanted| !covers(entry.items, wanted) && !has(listed, wanted)) {
-            Freshness::Missing
+            Cached::Missing
         } else if entry.pushed || now.saturating_duration_since(entry.fetched) <= self.stale_after {
-            Freshness::Fresh
+            Cached::Fresh
         } else {
-            Freshness::Stale
+            Cached::Stale
         }
     }
 
@@ -168,7 +168,13 @@ mod tests {
         }
     }
 
-    fn store(cache: &mut Cache, now: Instant, name: &'static str, elements: &[u32], items: Option<u32>) -> bool {
+    fn store(
+        cache: &mut Cache,
+        now: Instant,
+        name: &'static str,
+        elements: &[u32],
+        items: Option<u32>,
+    ) -> bool {
         let elements = elements.iter().map(|identifier| element(*identifier)).collect();
         cache.store(now, &PoolHandle::from(name), Policy::RoundRobin, elements, items)
     }
@@ -177,12 +183,12 @@ mod tests {
     fn entries_become_stale_unless_they_are_pushed_5352_3_3_10() {
         let (mut cache, start) = (Cache::new(8, Duration::from_secs(30)), Instant::now());
         let echo = PoolHandle::from("echo");
-        assert_eq!(cache.look_up(start, &echo, None), Freshness::Missing);
+        assert_eq!(cache.look_up(start, &echo, None), Cached::Missing);
         store(&mut cache, start, "echo", &[1], None);
-        assert_eq!(cache.look_up(start + Duration::from_secs(30), &echo, None), Freshness::Fresh);
-        assert_eq!(cache.look_up(start + Duration::from_secs(31), &echo, None), Freshness::Stale);
+        assert_eq!(cache.look_up(start + Duration::from_secs(30), &echo, None), Cached::Fresh);
+        assert_eq!(cache.look_up(start + Duration::from_secs(31), &echo, None), Cached::Stale);
         cache.set_pushed(&echo, true);
-        assert_eq!(cache.look_up(start + Duration::from_secs(31), &echo, None), Freshness::Fresh);
+        assert_eq!(cache.look_up(start + Duration::from_secs(31), &echo, None), Cached::Fresh);
     }
 
     #[test]
@@ -202,15 +208,15 @@ mod tests {
         let (mut cache, now) = (Cache::new(2, Duration::from_secs(30)), Instant::now());
         let echo = PoolHandle::from("echo");
         store(&mut cache, now, "echo", &[1], Some(1));
-        assert_eq!(cache.look_up(now, &echo, Some(Some(1))), Freshness::Fresh);
-        assert_eq!(cache.look_up(now, &echo, Some(Some(2))), Freshness::Missing);
-        assert_eq!(cache.look_up(now, &echo, Some(None)), Freshness::Missing);
+        assert_eq!(cache.look_up(now, &echo, Some(Some(1))), Cached::Fresh);
+        assert_eq!(cache.look_up(now, &echo, Some(Some(2))), Cached::Missing);
+        assert_eq!(cache.look_up(now, &echo, Some(None)), Cached::Missing);
         store(&mut cache, now, "echo", &[1, 2], Some(HandleResolution::ALL_ITEMS));
-        assert_eq!(cache.look_up(now, &echo, Some(Some(9))), Freshness::Fresh);
-        assert_eq!(cache.look_up(now, &echo, Some(None)), Freshness::Fresh);
+        assert_eq!(cache.look_up(now, &echo, Some(Some(9))), Cached::Fresh);
+        assert_eq!(cache.look_up(now, &echo, Some(None)), Cached::Fresh);
         store(&mut cache, now, "echo", &[1, 2], None);
-        assert_eq!(cache.look_up(now, &echo, Some(Some(2))), Freshness::Fresh);
-        assert_eq!(cache.look_up(now, &echo, Some(Some(3))), Freshness::Missing);
+        assert_eq!(cache.look_up(now, &echo, Some(Some(2))), Cached::Fresh);
+        assert_eq!(cache.look_up(now, &echo, Some(Some(3))), Cached::Missing);
     }
 
     #[test]

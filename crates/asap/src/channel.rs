@@ -13,7 +13,7 @@ use rserpool_wire::{Dialect, EncodeError, ErrorCause, ServerId};
 
 use crate::config::{AsapTimers, ConfigError};
 use crate::events::{ChannelEvent, HomeLoss};
-use crate::fault::{Fault, FaultLimit, Statistics};
+use crate::fault::{Fault, FaultLimit, Statistics, cause_to_answer};
 use crate::hunt::{Ended, Home, Hunt};
 
 /// The ASAP port (RFC 5352 §8.2).
@@ -201,9 +201,7 @@ impl<E: From<ChannelEvent>> Channel<E> {
             Err(error) => {
                 self.out.statistics.malformed += 1;
                 if self.pass(now) {
-                    // An error is never answered with an error: two ends could go on like that for ever.
-                    let is_error = asap_error_type(bytes);
-                    if let Some(cause) = error.cause(bytes).filter(|_| !is_error) {
+                    if let Some(cause) = cause_to_answer(&error, bytes) {
                         self.answer(link, vec![cause]);
                     }
                     self.out.event(ChannelEvent::ProtocolFault { link, fault: error.into() }.into());
@@ -239,8 +237,10 @@ impl<E: From<ChannelEvent>> Channel<E> {
                 return self.fault(now, link, error.into());
             }
         };
-        let mut announced: Vec<Endpoint> =
-            transports.iter().filter_map(|transport| Endpoint::from_transport(transport, self.secured)).collect();
+        let mut announced: Vec<Endpoint> = transports
+            .iter()
+            .filter_map(|transport| Endpoint::from_transport(transport, self.secured))
+            .collect();
         if transports.is_empty() {
             // §3.6: SCTP at the source address. RFC: the ASAP port; the reference implementation: the source port.
             let scheme = if self.secured { Scheme::SctpTls } else { Scheme::Sctp };
@@ -280,10 +280,4 @@ impl<E: From<ChannelEvent>> Channel<E> {
             self.out.event(ChannelEvent::RegistrarsExhausted { known }.into());
         }
     }
-}
-
-/// Whether these are the bytes of an ASAP_ERROR, however malformed.
-fn asap_error_type(bytes: &[u8]) -> bool {
-    const ASAP_ERROR: u8 = 0x0e;
-    bytes.first() == Some(&ASAP_ERROR)
 }

@@ -348,10 +348,7 @@ mod tests {
             config.validate()
         };
         assert_eq!(with(|c| c.timers.request = Duration::ZERO), Err(ConfigError::Zero("request")));
-        assert_eq!(
-            with(|c| c.timers.stale_cache = Duration::MAX),
-            Err(ConfigError::TooLong("stale_cache"))
-        );
+        assert_eq!(with(|c| c.timers.stale_cache = Duration::MAX), Err(ConfigError::TooLong("stale_cache")));
         assert_eq!(
             with(|c| c.timers.retransmission_max = Duration::from_secs(1)),
             Err(ConfigError::CeilingBelowHunt)

@@ -10,9 +10,7 @@ use std::time::Instant;
 
 use rserpool_machine::{Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Timers};
 use rserpool_wire::asap::Message;
-use rserpool_wire::{
-    EncodeError, PeIdentifier, Policy, PoolHandle, RegistrationLife, ServerId, Transport,
-};
+use rserpool_wire::{EncodeError, PeIdentifier, Policy, PoolHandle, RegistrationLife, ServerId, Transport};
 
 use crate::channel::{Channel, ChannelConfig};
 use crate::config::{AsapTimers, ConfigError, ElementConfig};
@@ -146,7 +144,12 @@ impl ElementMachine {
     ///
     /// # Errors
     /// When there is no such registration any more, or the policy does not fit into a message. Nothing is changed then.
-    pub fn set_policy(&mut self, now: Instant, id: RegistrationId, policy: Policy) -> Result<(), SetPolicyError> {
+    pub fn set_policy(
+        &mut self,
+        now: Instant,
+        id: RegistrationId,
+        policy: Policy,
+    ) -> Result<(), SetPolicyError> {
         let existing = self.roster.active(id).ok_or(SetPolicyError::Unknown(id))?;
         if existing.values.policy == policy && !existing.is_rejected() {
             return Ok(());

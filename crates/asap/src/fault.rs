@@ -1,7 +1,7 @@
 //! What other ends get wrong: counted always, answered and reported at a bounded rate.
 use std::time::{Duration, Instant};
 
-use rserpool_wire::DecodeError;
+use rserpool_wire::{DecodeError, ErrorCause};
 
 /// A mistake of another end. It was answered where the RFC wants an answer, and is otherwise without effect.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -70,4 +70,11 @@ impl FaultLimit {
         self.passed += u32::from(pass);
         pass
     }
+}
+
+/// The cause to answer `message` with. An ASAP_ERROR, however malformed, is never answered: two ends could go on like that
+/// for ever.
+pub(crate) fn cause_to_answer<'a>(error: &DecodeError, message: &'a [u8]) -> Option<ErrorCause<'a>> {
+    const ASAP_ERROR: u8 = 0x0e;
+    error.cause(message).filter(|_| message.first() != Some(&ASAP_ERROR))
 }

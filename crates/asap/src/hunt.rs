@@ -67,7 +67,12 @@ pub(crate) enum Ended {
 }
 
 impl Hunt {
-    pub(crate) fn new(registrars: Vec<Endpoint>, max_announced: usize, timers: &AsapTimers, now: Instant) -> Self {
+    pub(crate) fn new(
+        registrars: Vec<Endpoint>,
+        max_announced: usize,
+        timers: &AsapTimers,
+        now: Instant,
+    ) -> Self {
         Self {
             registrars: Registrars::new(registrars, max_announced, timers.outdate),
             t5: timers.server_hunt,

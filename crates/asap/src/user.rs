@@ -13,7 +13,7 @@ use rserpool_machine::{Endpoint, Input, LinkId, LinkKind, Machine, Output, Timer
 use rserpool_wire::asap::{HandleResolution, Message};
 use rserpool_wire::{EncodeError, OperationError, PeIdentifier, PoolElement, PoolHandle};
 
-use crate::cache::{self, Cache};
+use crate::cache::{Cache, Cached};
 use crate::channel::{Channel, ChannelConfig};
 use crate::config::{AsapTimers, ConfigError, UserConfig};
 use crate::events::UserEvent;
@@ -133,8 +133,8 @@ impl UserMachine {
         let items = items.or(self.items);
         let cached = self.cache.look_up(now, pool_handle, Some(items));
         let (answered, asking) = match (freshness, cached) {
-            (Freshness::CacheAllowed | Freshness::StaleAllowed, cache::Freshness::Fresh) => (true, false),
-            (Freshness::StaleAllowed, cache::Freshness::Stale) => (true, true),
+            (Freshness::CacheAllowed | Freshness::StaleAllowed, Cached::Fresh) => (true, false),
+            (Freshness::StaleAllowed, Cached::Stale) => (true, true),
             _ => (false, true),
         };
         if answered {
@@ -169,7 +169,7 @@ impl UserMachine {
         pool_handle: &PoolHandle<'_>,
         excluded: &[PeIdentifier],
     ) -> Option<PoolElement> {
-        if self.cache.look_up(now, pool_handle, None) == cache::Freshness::Stale {
+        if self.cache.look_up(now, pool_handle, None) == Cached::Stale {
             self.refresh(now, pool_handle, self.items);
         }
         let pool = self.cache.pool_mut(pool_handle)?;
@@ -197,7 +197,12 @@ impl UserMachine {
     /// Reports an element that could not be reached, and drops it from the cache. To be called once for each event, and only
     /// if the application tried to send something to the element (§3.5). Reports on the same element are not
     /// sent more often than `unreachable_interval`; without a home registrar, they wait for one.
-    pub fn report_unreachable(&mut self, now: Instant, pool_handle: &PoolHandle<'_>, identifier: PeIdentifier) {
+    pub fn report_unreachable(
+        &mut self,
+        now: Instant,
+        pool_handle: &PoolHandle<'_>,
+        identifier: PeIdentifier,
+    ) {
         self.cache.remove_element(pool_handle, identifier);
         self.unreachable.report(now, pool_handle, identifier);
         self.send_reports();

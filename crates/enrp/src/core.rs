@@ -73,15 +73,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(config: RegistrarConfig, seed: u64) -> Self {
-        let mut rng = SmallRng::seed_from_u64(seed);
+    pub(crate) fn new(config: RegistrarConfig, handlespace: Handlespace, seed: u64) -> Self {
         Self {
-            handlespace: Handlespace::new(config.dialect, rng.random()),
+            handlespace,
             links: Links::default(),
             timers: Timers::new(),
             statistics: Statistics::default(),
             phase: Phase::Initializing,
-            rng,
+            rng: SmallRng::seed_from_u64(seed),
             outputs: VecDeque::new(),
             buffer: BytesMut::with_capacity(CHUNK),
             config,
@@ -273,7 +272,8 @@ mod tests {
     fn after_a_pause_what_is_due_keeps_its_order_and_distance() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let mut core = Core::new(RegistrarConfig::new(ServerId(1)), 0);
+        let handlespace = Handlespace::new(Dialect::Rfc, 0);
+        let mut core = Core::new(RegistrarConfig::new(ServerId(1)), handlespace, 0);
         core.timers.arm(Timer::Heartbeat, at(1_000));
         core.timers.arm(Timer::Mentor, at(3_000));
         core.timers.arm(Timer::Drain, at(100_000));

@@ -26,6 +26,15 @@ pub enum RegistrarEvent {
         /// Why.
         reason: RemovalReason,
     },
+    /// An element that this registrar owned has another home now.
+    ElementMoved {
+        /// The pool.
+        pool_handle: PoolHandle<'static>,
+        /// The element.
+        identifier: PeIdentifier,
+        /// Its new home.
+        home: ServerId,
+    },
     /// A registrar was heard for the first time, or again after it was taken for dead.
     PeerUp {
         /// The registrar.
@@ -100,8 +109,6 @@ pub enum RemovalReason {
     Detached,
     /// Users reported it as unreachable too often (RFC 5352 §3.5).
     Reported,
-    /// A peer that had become its home removed it.
-    RemovedByPeer,
 }
 
 /// How a peer was found dead.

@@ -31,8 +31,7 @@ impl Party {
     /// Whether both are the same, as far as can be told: the same proven identity, or, where nothing was proved, an
     /// address in common.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let shares_address =
-            || self.addresses.iter().any(|a| other.addresses.iter().any(|b| ip(a) == ip(b)));
+        let shares_address = || self.addresses.iter().any(|a| other.addresses.iter().any(|b| ip(a) == ip(b)));
         match (&self.identity, &other.identity) {
             (PeerIdentity::Authenticated(a), PeerIdentity::Authenticated(b)) => a == b,
             (PeerIdentity::Authenticated(_), _) | (_, PeerIdentity::Authenticated(_)) => false,
@@ -195,8 +194,7 @@ impl Links {
     }
 
     fn sorted(&self, wanted: impl Fn(&Link) -> bool) -> Vec<LinkId> {
-        let mut ids: Vec<_> =
-            self.links.iter().filter(|(_, link)| wanted(link)).map(|(id, _)| *id).collect();
+        let mut ids: Vec<_> = self.links.iter().filter(|(_, link)| wanted(link)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids
     }

@@ -15,11 +15,12 @@ use rserpool_wire::enrp::UpdateAction;
 
 use crate::core::{Core, Timer};
 use crate::event::{Fault, RegistrarEvent, RemovalReason};
-use crate::links::Link;
 use announce::Announcer;
 use keep_alive::Supervision;
 use subscription::Subscriptions;
 use unreachable::ForeignProbes;
+
+pub(crate) use registration::has_room;
 
 /// The message type of ASAP_ERROR, which is never answered, however malformed it is (RFC 5352 §2.2.14).
 const ASAP_ERROR: u8 = 0x0e;
@@ -54,10 +55,10 @@ impl Service {
         }
     }
 
-    pub(crate) fn link_down(&mut self, core: &mut Core, now: Instant, link: LinkId, ended: &Link) {
+    pub(crate) fn link_down(&mut self, core: &mut Core, now: Instant, link: LinkId) {
         self.subscriptions.forget(link);
-        self.foreign_probe_failed(core, link);
-        self.link_lost(core, now, link, ended);
+        self.foreign_probe_ended(link);
+        self.link_lost(core, now, link);
         self.start_probes(core, now);
     }
 

@@ -175,3 +175,250 @@ pub struct PeerReport {
     /// How many elements it owns, as far as this registrar knows.
     pub elements: usize,
 }
+
+async fn ready(State(registrar): State<Registrar>) -> impl IntoResponse {
+    if registrar.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+/// What may be asked for of the handlespace.
+#[derive(Deserialize)]
+struct Selection {
+    /// Only this pool.
+    pool: Option<String>,
+}
+
+async fn handlespace(
+    State(registrar): State<Registrar>,
+    Query(selection): Query<Selection>,
+) -> Json<HandlespaceReport> {
+    let pools = match selection.pool {
+        Some(handle) => registrar
+            .handlespace(|handlespace| {
+                handlespace.pool(handle.as_bytes()).map(|pool| copies(pool.elements()))
+            })
+            .unwrap_or_default(),
+        None => everything(&registrar).await,
+    };
+    let server = registrar.id();
+    let (owners, pool_count, element_count) = registrar.handlespace(|handlespace| {
+        let mut owners: Vec<_> = handlespace.owners().collect();
+        if let Err(place) = owners.binary_search(&server) {
+            owners.insert(place, server);
+        }
+        let owner = |server| OwnerReport {
+            server: format!("{server}"),
+            elements: handlespace.owned_count(server),
+            checksum: checksum(handlespace.checksum(server)),
+        };
+        (owners.into_iter().map(owner).collect(), handlespace.pool_count(), handlespace.len())
+    });
+    Json(HandlespaceReport {
+        server: server.to_string(),
+        ready: registrar.is_ready(),
+        pool_count,
+        element_count,
+        owners,
+        pools: reports(pools),
+    })
+}
+
+/// An element as it is copied out of the handlespace; what it says in text is written later, when nobody waits.
+type Copied = (PoolHandle<'static>, PoolElement);
+
+fn copies<'a>(elements: impl Iterator<Item = ElementView<'a>>) -> Vec<Copied> {
+    elements.filter_map(|element| Some((element.pool_handle().into_owned(), element.decode()?))).collect()
+}
+
+/// All elements, by pool and identifier, gathered in parts so that the registrar is never held up for long.
+async fn everything(registrar: &Registrar) -> Vec<Copied> {
+    let mut cursor = Cursor::default();
+    let mut all = Vec::new();
+    loop {
+        let more = registrar.handlespace(|handlespace: &Handlespace| {
+            let mut room = PART;
+            handlespace.next_part(&mut cursor, None, |_, element| {
+                let fits = room > 0;
+                if fits {
+                    room -= 1;
+                    all.extend(copies(std::iter::once(element)));
+                }
+                fits
+            })
+        });
+        if !more {
+            return all;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Elements that are sorted by pool, as pools.
+fn reports(elements: Vec<Copied>) -> Vec<PoolReport> {
+    let mut pools: Vec<PoolReport> = Vec::new();
+    let mut current: Option<PoolHandle<'static>> = None;
+    for (handle, element) in elements {
+        if current.as_ref() != Some(&handle) {
+            pools.push(PoolReport {
+                handle: handle.to_string(),
+                handle_hex: handle.as_bytes().iter().fold(String::new(), |mut text, byte| {
+                    // Writing to a string does not fail.
+                    let _ = write!(text, "{byte:02x}");
+                    text
+                }),
+                policy: element.policy.policy_type().to_string(),
+                elements: Vec::new(),
+            });
+            current = Some(handle);
+        }
+        if let Some(pool) = pools.last_mut() {
+            pool.elements.push(ElementReport::from(&element));
+        }
+    }
+    pools
+}
+
+impl From<&PoolElement> for ElementReport {
+    fn from(element: &PoolElement) -> Self {
+        Self {
+            id: element.identifier.to_string(),
+            home: element.home.to_string(),
+            life_seconds: element.life.duration().map(|life| life.as_secs_f64()),
+            policy: element.policy.to_string(),
+            user_transport: element.user_transport.to_string(),
+            asap_transport: element.asap_transport.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+fn checksum(value: u16) -> String {
+    format!("{value:04x}")
+}
+
+async fn peers(State(registrar): State<Registrar>) -> Json<PeersReport> {
+    let mut peers = registrar.peers();
+    peers.sort_by_key(|peer| peer.id);
+    let now = crate::driver::now();
+    let report = |peer: &PeerStatus| {
+        let (here, elements) = registrar
+            .handlespace(|handlespace| (handlespace.checksum(peer.id), handlespace.owned_count(peer.id)));
+        PeerReport {
+            server: peer.id.to_string(),
+            endpoint: peer.endpoint.as_ref().map(ToString::to_string),
+            state: state(peer.state).to_owned(),
+            last_heard_ms: peer
+                .last_heard
+                .map(|at| u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX)),
+            checksum_here: checksum(here),
+            checksum_there: peer.checksum.map(checksum),
+            elements,
+        }
+    };
+    Json(PeersReport { server: registrar.id().to_string(), peers: peers.iter().map(report).collect() })
+}
+
+async fn metrics(State(registrar): State<Registrar>) -> impl IntoResponse {
+    let mut text = String::new();
+    counters(&registrar.statistics(), &mut text);
+    let id = registrar.id();
+    let (pools, elements, owned) = registrar.handlespace(|handlespace| {
+        (handlespace.pool_count(), handlespace.len(), handlespace.owned_count(id))
+    });
+    gauge(&mut text, "ready", "1 once the registrar is ready", usize::from(registrar.is_ready()));
+    gauge(&mut text, "pools", "Pools in the handlespace", pools);
+    gauge(&mut text, "elements", "Elements in the handlespace", elements);
+    gauge(&mut text, "owned_elements", "Elements that this registrar owns", owned);
+    gauge(&mut text, "peers", "Registrars that this one knows", registrar.peers().len());
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: usize) {
+    sample(text, name, "gauge", help, value);
+}
+
+fn sample(text: &mut String, name: &str, kind: &str, help: &str, value: impl fmt::Display) {
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "# HELP rserpool_{name} {help}.\n# TYPE rserpool_{name} {kind}\nrserpool_{name} {value}"
+    );
+}
+
+/// Every counter, under the name of its field and `_total`.
+fn counters(statistics: &Statistics, text: &mut String) {
+    macro_rules! counters {
+        ($($field:ident: $help:literal;)*) => {
+            $(sample(text, concat!(stringify!($field), "_total"), "counter", $help, statistics.$field);)*
+        };
+    }
+    counters! {
+        registrations: "Registrations granted to elements that were not owned here before";
+        reregistrations: "Registrations granted to elements that were owned here already";
+        registrations_rejected: "Registrations rejected";
+        deregistrations: "Deregistrations granted";
+        deregistrations_rejected: "Deregistrations rejected";
+        resolutions: "Resolutions answered with elements";
+        resolutions_rejected: "Resolutions answered negatively";
+        subscription_updates: "Responses sent to subscribers because a pool changed";
+        keep_alives: "Keep-alives sent";
+        keep_alive_acks: "Keep-alives acknowledged";
+        elements_failed: "Owned elements removed because they were silent, detached or reported too often";
+        elements_expired: "Owned elements whose registration life ended";
+        unreachable_reports: "Reports of unreachable elements";
+        updates_sent: "Handle updates announced to peers";
+        updates_accepted: "Handle updates of peers that were followed";
+        updates_refused: "Handle updates and table entries of peers that were not followed";
+        claims: "Elements claimed although a peer said that it owned them";
+        handovers_taken: "Elements that a leaving peer offered and this registrar took";
+        checksum_mismatches: "Times that a peer's checksum was not what it should be";
+        resynchronizations: "Resynchronisations completed";
+        resynchronizations_failed: "Resynchronisations rejected or broken off";
+        downloads_served: "Table downloads served to the end";
+        downloads_rejected: "Table requests rejected";
+        unsolicited: "Responses that nobody asked for";
+        takeovers_started: "Take-overs started";
+        takeovers_completed: "Take-overs completed by this registrar";
+        peers_failed: "Peers found dead";
+        faults: "Messages that broke the protocol";
+        not_permitted: "Messages refused for lack of permission";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_form_that_prometheus_reads() {
+        let mut text = String::new();
+        let mut statistics = Statistics::default();
+        statistics.registrations = 7;
+        counters(&statistics, &mut text);
+        let expected = "# TYPE rserpool_registrations_total counter\nrserpool_registrations_total 7\n";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn pools_are_told_apart_by_their_handles() {
+        let element = |id| PoolElement {
+            identifier: rserpool_wire::PeIdentifier(id),
+            home: rserpool_wire::ServerId(1),
+            life: rserpool_wire::RegistrationLife::Infinite,
+            user_transport: rserpool_wire::Transport::Tcp(SocketAddr::from(([127, 0, 0, 1], 7))),
+            policy: rserpool_wire::Policy::RoundRobin,
+            asap_transport: None,
+        };
+        let handle = |bytes: &[u8]| PoolHandle::from(bytes.to_vec());
+        let pools = reports(vec![
+            (handle(b"a"), element(1)),
+            (handle(b"a"), element(2)),
+            (handle(b"\xff"), element(1)),
+        ]);
+        let seen: Vec<_> = pools.iter().map(|pool| (pool.handle_hex.as_str(), pool.elements.len())).collect();
+        assert_eq!(seen, [("61", 2), ("ff", 1)]);
+        assert_eq!(pools.last().map(|pool| pool.handle.as_str()), Some("\\xff"));
+    }
+}

@@ -62,6 +62,8 @@ struct Inner {
     policy: std::sync::Mutex<Policy>,
     events: broadcast::Sender<ElementEvent>,
     status: watch::Receiver<Status>,
+    profile: TimerProfile,
+    dialect: Dialect,
     patience: Duration,
 }
 
@@ -106,6 +108,14 @@ impl PoolElement {
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.inner.transport
+    }
+
+    pub(crate) fn profile(&self) -> TimerProfile {
+        self.inner.profile
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.inner.dialect
     }
 
     /// Whether it is registered now.
@@ -370,7 +380,9 @@ impl PoolElementBuilder {
                 identifier: element.inner.identifier,
                 error,
             }),
-            Ok(Status::Registering | Status::Deregistered) | Err(_) => Err(RegisterError::NoRegistrar { waited }),
+            Ok(Status::Registering | Status::Deregistered) | Err(_) => {
+                Err(RegisterError::NoRegistrar { waited })
+            }
         }
     }
 
@@ -384,8 +396,11 @@ impl PoolElementBuilder {
             return Err(StartError::NoRegistrars);
         }
         let mut transport = self.transport.ok_or(StartError::NoTransport)?;
-        if let Transport::Tcp(address) | Transport::Udp(address) | Transport::UdpLite(address) = &mut transport {
-            let announced = advertise::endpoint(&Endpoint::tcp(*address), self.advertised, registrars.first())?;
+        if let Transport::Tcp(address) | Transport::Udp(address) | Transport::UdpLite(address) =
+            &mut transport
+        {
+            let announced =
+                advertise::endpoint(&Endpoint::tcp(*address), self.advertised, registrars.first())?;
             if let Some(announced) = announced.socket_addresses().next().flatten() {
                 *address = announced;
             }
@@ -447,6 +462,8 @@ impl PoolElementBuilder {
                 policy: std::sync::Mutex::new(self.policy),
                 events,
                 status,
+                profile: self.profile,
+                dialect: self.dialect,
                 patience: self.patience.unwrap_or_else(|| self.profile.patience()),
             }),
         })

@@ -20,7 +20,9 @@ pub enum StartError {
     #[error("{0}")]
     Config(Box<str>),
     /// There is no way to find a registrar.
-    #[error("no registrar is known: name some with `registrars`, or an interface to hear announcements on with `discover`")]
+    #[error(
+        "no registrar is known: name some with `registrars`, or an interface to hear announcements on with `discover`"
+    )]
     NoRegistrars,
     /// The user transport of a pool element is missing.
     #[error("where can the element be reached? give the address that it serves on with `transport`")]

@@ -46,7 +46,10 @@
 //! registrar), [`asap`] (element and user), [`transport`] (links).
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-#![allow(clippy::disallowed_methods, reason = "this crate brings the clock and the randomness to the machines")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this crate brings the clock and the randomness to the machines"
+)]
 
 #[cfg(feature = "admin")]
 pub mod admin;
@@ -83,4 +86,6 @@ pub use rserpool_wire as wire;
 pub use rserpool_asap::ElementEvent;
 pub use rserpool_enrp::RegistrarEvent;
 pub use rserpool_machine::Endpoint;
-pub use rserpool_wire::{Dialect, Load, PeIdentifier, Policy, PoolHandle, RegistrationLife, ServerId, Transport};
+pub use rserpool_wire::{
+    Dialect, Load, PeIdentifier, Policy, PoolHandle, RegistrationLife, ServerId, Transport,
+};

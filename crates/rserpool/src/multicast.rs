@@ -24,7 +24,8 @@ pub(crate) fn join(
     };
     let mut groups = Vec::new();
     for interface in interfaces {
-        let config = MulticastConfig { interface: Interface::Name(interface.clone()), ..MulticastConfig::default() };
+        let config =
+            MulticastConfig { interface: Interface::Name(interface.clone()), ..MulticastConfig::default() };
         groups.push(Multicast::join(SocketAddr::new(IpAddr::V4(v4), port), &config)?);
         match Multicast::join(SocketAddr::new(IpAddr::V6(v6), port), &config) {
             Ok(group) => groups.push(group),

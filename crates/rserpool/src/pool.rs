@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rserpool_asap::{Freshness, ResolveError};
-use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle, Transport};
+use rserpool_wire::{Dialect, PeIdentifier, PoolElement, PoolHandle, Transport};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
@@ -38,6 +38,14 @@ impl Pool {
         &self.user
     }
 
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.user.inner.dialect
+    }
+
+    pub(crate) fn target(&self, element: PoolElement) -> Target {
+        Target { pool: self.clone(), element }
+    }
+
     pub(crate) fn profile(&self) -> TimerProfile {
         self.user.inner.profile
     }
@@ -48,9 +56,11 @@ impl Pool {
     /// When the pool is unknown, or no registrar answers.
     pub async fn resolve(&self, items: Option<u32>) -> Result<Vec<PoolElement>, ResolveError> {
         self.user.resolve(&self.handle, items, Freshness::Fresh).await?;
-        let cached = self.user.inner.driver.inspect(|machine| {
-            machine.cached(&self.handle).map(|pool| pool.elements().to_vec())
-        });
+        let cached = self
+            .user
+            .inner
+            .driver
+            .inspect(|machine| machine.cached(&self.handle).map(|pool| pool.elements().to_vec()));
         Ok(cached.unwrap_or_default())
     }
 
@@ -75,7 +85,7 @@ impl Pool {
     fn select(&self, excluded: &[PeIdentifier]) -> Option<Target> {
         let driver = &self.user.inner.driver;
         let element = driver.command(|machine, now| machine.select(now, &self.handle, excluded))?;
-        Some(Target { pool: self.clone(), element })
+        Some(self.target(element))
     }
 
     /// Connects to an element over TCP: the pool's policy says to which, and when it is not reachable the next one is tried,
@@ -183,7 +193,9 @@ impl Target {
     /// for a while.
     pub fn report_unreachable(&self) {
         let driver = &self.pool.user().inner.driver;
-        driver.command(|machine, now| machine.report_unreachable(now, &self.pool.handle, self.element.identifier));
+        driver.command(|machine, now| {
+            machine.report_unreachable(now, &self.pool.handle, self.element.identifier)
+        });
     }
 
     /// Connects to the element over TCP.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use hashbrown::HashSet;
 use rserpool_enrp::{
-    Authorization, Fault, PeerStatus, RegistrarConfig, RegistrarEvent, RegistrarLimits, RegistrarMachine, RegistrarTimers,
-    Statistics,
+    Authorization, Fault, PeerStatus, RegistrarConfig, RegistrarEvent, RegistrarLimits, RegistrarMachine,
+    RegistrarTimers, Statistics,
 };
 use rserpool_handlespace::Handlespace;
 use rserpool_machine::{Endpoint, Protocol};

@@ -43,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) events: broadcast::Sender<UserEvent>,
     pub(crate) watches: crate::watch::Watches,
     pub(crate) profile: TimerProfile,
+    pub(crate) dialect: Dialect,
     pub(crate) patience: Duration,
 }
 
@@ -208,7 +209,15 @@ impl PoolUserBuilder {
         }
         let patience = self.patience.unwrap_or_else(|| self.profile.patience());
         let watches = crate::watch::Watches::default();
-        let inner = Inner { driver, requests, events, watches, profile: self.profile, patience };
+        let inner = Inner {
+            driver,
+            requests,
+            events,
+            watches,
+            profile: self.profile,
+            dialect: self.dialect,
+            patience,
+        };
         Ok(PoolUser { inner: Arc::new(inner) })
     }
 }

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use rserpool_asap::UserEvent;
 use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle};
 use tokio_stream::wrappers::BroadcastStream;
+use tracing::warn;
 
 use crate::pool::Pool;
 
@@ -65,7 +66,10 @@ impl PoolWatch {
         // Listening comes before subscribing, so that no change falls between the two.
         let events = BroadcastStream::new(inner.events.subscribe());
         if inner.watches.add(pool.handle()) {
-            inner.driver.command(|machine, now| machine.subscribe(now, pool.handle()));
+            let subscribed = inner.driver.command(|machine, now| machine.subscribe(now, pool.handle()));
+            if let Err(error) = subscribed {
+                warn!(pool = %pool.handle(), %error, "the pool cannot be watched");
+            }
         }
         let mut watch = Self { pool, events, known: BTreeMap::new(), changes: VecDeque::new() };
         watch.compare();
@@ -84,7 +88,9 @@ impl PoolWatch {
         for (identifier, element) in &now {
             match self.known.get(identifier) {
                 None => self.changes.push_back(PoolChange::Added(element.clone())),
-                Some(before) if before != element => self.changes.push_back(PoolChange::Updated(element.clone())),
+                Some(before) if before != element => {
+                    self.changes.push_back(PoolChange::Updated(element.clone()))
+                }
                 Some(_) => {}
             }
         }
@@ -101,7 +107,9 @@ impl Stream for PoolWatch {
                 return Poll::Ready(Some(change));
             }
             match ready!(Pin::new(&mut self.events).poll_next(context)) {
-                Some(Ok(UserEvent::PoolChanged { pool_handle, .. })) if pool_handle == *self.pool.handle() => {
+                Some(Ok(UserEvent::PoolChanged { pool_handle, .. }))
+                    if pool_handle == *self.pool.handle() =>
+                {
                     self.compare();
                 }
                 Some(Ok(_)) => {}

@@ -43,7 +43,8 @@ async fn elements_of_a_dead_registrar_get_a_new_home() {
     let first = registrar(1, &[]).await;
     let second = registrar(2, &[&first]).await;
     let third = registrar(3, &[&first]).await;
-    let _echoes = [Echo::start("echo", &[&first, &second]).await, Echo::start("echo", &[&first, &third]).await];
+    let _echoes =
+        [Echo::start("echo", &[&first, &second]).await, Echo::start("echo", &[&first, &third]).await];
     until("everybody knows both", || {
         elements(&second) == 2 && elements(&third) == 2 && agree(&[&first, &second, &third])
     })

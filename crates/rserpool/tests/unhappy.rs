@@ -4,7 +4,8 @@ mod support;
 use std::time::Duration;
 
 use rserpool::{
-    ConnectError, Policy, PoolElement, PoolUser, RegisterError, Registrar, ResolveError, StartError, TimerProfile,
+    ConnectError, Policy, PoolElement, PoolUser, RegisterError, Registrar, ResolveError, StartError,
+    TimerProfile,
 };
 use support::{Echo, element, registrar, user};
 use tokio::net::TcpListener;

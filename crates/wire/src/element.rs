@@ -188,14 +188,13 @@ impl<'a> EncodedElement<'a> {
     pub(crate) fn write_for_users(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         const FIXED: usize = 16;
         let user_transport = usize::from(self.length_field(FIXED)).next_multiple_of(4);
-        let policy = usize::from(self.length_field(FIXED + user_transport)).next_multiple_of(4);
-        match self.0.get(..FIXED + user_transport + policy) {
-            Some(kept) if kept.len() < self.0.len() => {
-                writer.parameter(ParameterType::POOL_ELEMENT, |writer| {
-                    writer.bytes(kept.get(4..).unwrap_or_default());
-                    Ok(())
-                })
-            }
+        let policy = usize::from(self.length_field(FIXED + user_transport));
+        let end = FIXED + user_transport + policy.next_multiple_of(4);
+        match self.0.get(4..end) {
+            Some(kept) if end < self.0.len() => writer.parameter(ParameterType::POOL_ELEMENT, |writer| {
+                writer.encoded(kept, policy.next_multiple_of(4) - policy);
+                Ok(())
+            }),
             _ => {
                 self.write(writer);
                 Ok(())

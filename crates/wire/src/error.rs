@@ -3,7 +3,7 @@
 //! A [`DecodeError`] is a peer's mistake: it carries what the RFCs want answered. An [`EncodeError`] is the caller's.
 use std::ops::Range;
 
-use crate::cause::ErrorCause;
+use crate::cause::{CauseCode, ErrorCause};
 use crate::parameter::ParameterType;
 
 /// A decoded message, and the error causes to report about parameters that were skipped (action bits 11).
@@ -115,19 +115,25 @@ impl DecodeError {
     /// The error cause to answer with, if the RFCs want an answer; `message` is what was given to the decoder.
     ///
     /// "Unrecognized Message", "Unrecognized Parameter" or "Invalid Values", each quoting the offending bytes
-    /// (RFC 5354 §3.12.2 to §3.12.4).
+    /// (RFC 5354 §3.12.2 to §3.12.4) unless they are too long to be quoted.
     #[must_use]
     pub fn cause<'a>(&self, message: &'a [u8]) -> Option<ErrorCause<'a>> {
-        match &self.report {
-            Report::Nothing => None,
-            Report::UnrecognizedMessage => Some(ErrorCause::unrecognized_message(message)),
+        let (code, offending) = match &self.report {
+            Report::Nothing => return None,
+            Report::UnrecognizedMessage => (CauseCode::UNRECOGNIZED_MESSAGE, message),
             Report::UnrecognizedParameter(tlv) => {
-                message.get(tlv.clone()).map(ErrorCause::unrecognized_parameter)
+                (CauseCode::UNRECOGNIZED_PARAMETER, message.get(tlv.clone())?)
             }
-            Report::InvalidValues(tlv) => message.get(tlv.clone()).map(ErrorCause::invalid_values),
-        }
+            Report::InvalidValues(tlv) => (CauseCode::INVALID_VALUES, message.get(tlv.clone())?),
+        };
+        // What is about as long as a message can be does not fit an answer.
+        let quoted = if offending.len() <= MAX_QUOTED { offending } else { &[] };
+        Some(ErrorCause::with_information(code, quoted))
     }
 }
+
+/// The most that an ENRP_ERROR has room for behind the headers of the message, the Operation Error and the cause.
+const MAX_QUOTED: usize = (u16::MAX as usize - 12 - 4 - 4) & !3;
 
 /// Why a message could not be encoded. The buffer is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -24,7 +24,9 @@ impl ElementMachine {
 
     /// D3, where there is a home.
     pub(super) fn send_deregistration(&mut self, id: RegistrationId) {
-        let (Some(home), Some(registration)) = (self.channel.home(), self.roster.registration(id)) else { return };
+        let (Some(home), Some(registration)) = (self.channel.home(), self.roster.registration(id)) else {
+            return;
+        };
         let message = Message::from(Deregistration {
             pool_handle: registration.values.pool_handle.borrowed(),
             identifier: registration.values.identifier,

@@ -111,7 +111,12 @@ impl Registration {
 
 impl ElementMachine {
     /// Changes the values of a registration, and sees to it that they are registered.
-    pub(super) fn correct(&mut self, now: Instant, id: RegistrationId, change: impl FnOnce(&mut Registration)) {
+    pub(super) fn correct(
+        &mut self,
+        now: Instant,
+        id: RegistrationId,
+        change: impl FnOnce(&mut Registration),
+    ) {
         let interval = self.timers.policy_update_interval;
         let Some(registration) = self.roster.registration_mut(id) else { return };
         change(registration);

@@ -43,7 +43,11 @@ impl Roster {
     }
 
     /// The registrations in a pool, or the one with this identifier.
-    pub(super) fn in_pool(&self, pool_handle: &[u8], identifier: Option<PeIdentifier>) -> Vec<RegistrationId> {
+    pub(super) fn in_pool(
+        &self,
+        pool_handle: &[u8],
+        identifier: Option<PeIdentifier>,
+    ) -> Vec<RegistrationId> {
         let Some(pool) = self.pools.get(pool_handle) else { return Vec::new() };
         match identifier {
             Some(identifier) => pool.get(&identifier).copied().into_iter().collect(),

@@ -64,7 +64,8 @@ impl Registrars {
             }
             return;
         }
-        let announced: Vec<usize> = (0..).zip(&self.known).filter_map(|(i, r)| r.outdated_at.and(Some(i))).collect();
+        let announced: Vec<usize> =
+            (0..).zip(&self.known).filter_map(|(i, r)| r.outdated_at.and(Some(i))).collect();
         if announced.len() >= self.max_announced {
             let Some(index) = announced.get(random_index(rng, announced.len())) else { return };
             self.known.remove(*index);

@@ -76,15 +76,12 @@ impl AskedPools {
     }
 
     /// Forgets the pool if nothing is wanted of it any more.
-    pub(super) fn remove_if_idle(&mut self, id: PoolId) -> bool {
-        let Some(pool) = self.pools.get(&id) else { return false };
-        if pool.active.is_some() || pool.next.is_some() || pool.subscription.is_some() {
-            return false;
-        }
-        if let Some(pool) = self.pools.remove(&id) {
+    pub(super) fn remove_if_idle(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.get(&id) else { return };
+        if pool.active.is_none() && pool.next.is_none() && pool.subscription.is_none() {
             self.by_handle.remove(pool.pool_handle.as_bytes());
+            self.pools.remove(&id);
         }
-        true
     }
 }
 
@@ -113,13 +110,21 @@ impl AskedPool {
         false
     }
 
+    /// Drops a request, and the queries that nobody waits for any more.
     pub(super) fn forget(&mut self, request: RequestId) {
-        for query in [&mut self.active, &mut self.next] {
-            let Some(wanted) = query else { continue };
-            wanted.waiting.retain(|waiting| *waiting != request);
-            if wanted.waiting.is_empty() && self.subscription.is_none() {
-                *query = None;
-            }
+        for query in [&mut self.active, &mut self.next].into_iter().flatten() {
+            query.waiting.retain(|waiting| *waiting != request);
+        }
+        if self.subscription.is_none() {
+            self.drop_unwanted();
+        }
+    }
+
+    /// Drops the queries that nobody waits for. The active one stays while there is a next one, which follows its answer.
+    pub(super) fn drop_unwanted(&mut self) {
+        self.next.take_if(|query| query.waiting.is_empty());
+        if self.next.is_none() {
+            self.active.take_if(|query| query.waiting.is_empty());
         }
     }
 }

@@ -101,7 +101,8 @@ impl UserMachine {
         let Some(id) = self.asked.find(&pool_handle) else { return };
         let result = match error {
             None if !elements.is_empty() => {
-                let items = self.asked.pool(id).and_then(|pool| pool.active.as_ref()).map(|query| query.items);
+                let items =
+                    self.asked.pool(id).and_then(|pool| pool.active.as_ref()).map(|query| query.items);
                 // §2.2.6: without a policy parameter, it is Round Robin.
                 let policy = policy.unwrap_or(Policy::RoundRobin);
                 let items = items.unwrap_or(self.items);
@@ -146,11 +147,16 @@ impl UserMachine {
     }
 
     pub(super) fn forget_request(&mut self, id: PoolId, request: RequestId) {
-        let Some(pool) = self.asked.pool(id) else { return };
-        pool.forget(request);
-        if pool.active.is_none() && pool.next.is_none() {
-            self.deadlines.cancel(Deadline::Request(id));
-            self.asked.remove_if_idle(id);
+        if let Some(pool) = self.asked.pool(id) {
+            pool.forget(request);
         }
+        self.forget_if_idle(id);
+    }
+
+    pub(super) fn forget_if_idle(&mut self, id: PoolId) {
+        if self.asked.pool(id).is_some_and(|pool| pool.active.is_none()) {
+            self.deadlines.cancel(Deadline::Request(id));
+        }
+        self.asked.remove_if_idle(id);
     }
 }

@@ -44,18 +44,10 @@ impl UserMachine {
         let Some(id) = self.asked.find(pool_handle) else { return };
         let Some(pool) = self.asked.pool(id) else { return };
         pool.subscription = None;
-        // Requests that nobody waits for were the subscription's.
-        for query in [&mut pool.active, &mut pool.next] {
-            query.take_if(|query| query.waiting.is_empty());
-        }
-        if pool.active.is_none() {
-            pool.active = pool.next.take();
-        }
+        pool.drop_unwanted();
         self.cache.set_pushed(pool_handle, false);
         self.deadlines.cancel(Deadline::Subscription(id));
-        if self.asked.remove_if_idle(id) {
-            self.deadlines.cancel(Deadline::Request(id));
-        }
+        self.forget_if_idle(id);
     }
 
     /// Sees to it that a request with the S bit goes out: the active one if it has not yet, or one more.
@@ -144,7 +136,9 @@ impl UserMachine {
 
     /// The pool is asked for again later, and later each time.
     pub(super) fn subscription_unanswered(&mut self, now: Instant, id: PoolId) {
-        let Some(subscription) = self.asked.pool(id).and_then(|pool| pool.subscription.as_mut()) else { return };
+        let Some(subscription) = self.asked.pool(id).and_then(|pool| pool.subscription.as_mut()) else {
+            return;
+        };
         let wait: Duration = self.timers.back_off(self.timers.unknown_pool_retry, subscription.failures);
         subscription.failures = subscription.failures.saturating_add(1);
         subscription.granted = false;

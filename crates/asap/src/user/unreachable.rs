@@ -76,7 +76,9 @@ impl Unreachable {
     }
 
     fn forget_past(&mut self, now: Instant) {
-        let past = |held: &Held, interval| held.until <= now && now.saturating_duration_since(held.reported) >= interval;
+        let past = |held: &Held, interval| {
+            held.until <= now && now.saturating_duration_since(held.reported) >= interval
+        };
         let interval = self.interval;
         self.pools.retain(|_, pool| {
             pool.retain(|held| !past(held, interval));

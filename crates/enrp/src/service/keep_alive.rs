@@ -10,13 +10,13 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use rserpool_handlespace::ElementKey;
 use rserpool_machine::{Endpoint, LinkId, Protocol};
-use rserpool_wire::asap::{EndpointKeepAlive, EndpointKeepAliveAck};
+use rserpool_wire::asap::{EndpointKeepAlive, EndpointKeepAliveAck, Message};
 use rserpool_wire::enrp::UpdateAction;
 
 use super::Service;
 use crate::core::{Core, Timer};
 use crate::event::RemovalReason;
-use crate::links::{Link, Party};
+use crate::links::Party;
 
 /// What is going on with an element.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,13 +147,7 @@ impl Supervision {
 
 impl Service {
     /// Watches an element that has just registered on a link.
-    pub(super) fn watch_registered(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        key: ElementKey,
-        link: LinkId,
-    ) {
+    pub(super) fn watch_registered(&mut self, core: &mut Core, now: Instant, key: ElementKey, link: LinkId) {
         self.watch(core, now, key);
         let party = core.links.get(link).map(|link| link.party.clone());
         if let Some(watch) = self.supervision.watches.get_mut(&key) {
@@ -232,7 +226,7 @@ impl Service {
     }
 
     /// Probes queued elements, as many at once as the limit allows.
-    pub(super) fn start_probes(&mut self, core: &mut Core, now: Instant) {
+    pub(crate) fn start_probes(&mut self, core: &mut Core, now: Instant) {
         while self.supervision.probing < core.config.limits.probes
             && let Some(key) = self.supervision.queue.pop_front()
         {
@@ -337,7 +331,7 @@ impl Service {
     }
 
     /// The elements of a broken link are connected to at their ASAP transports; those being probed over it have failed.
-    pub(super) fn link_lost(&mut self, core: &mut Core, now: Instant, link: LinkId, _ended: &Link) {
+    pub(super) fn link_lost(&mut self, core: &mut Core, now: Instant, link: LinkId) {
         let Some(lost) = self.supervision.links.remove(&link) else { return };
         if let Some(endpoint) = &lost.opened_to {
             self.supervision.opened.remove(endpoint);
@@ -367,17 +361,15 @@ pub(super) fn asap_endpoint(core: &Core, key: ElementKey) -> Option<Endpoint> {
 /// which has one element per association, names the pool alone.
 pub(super) fn send_keep_alive(core: &mut Core, key: ElementKey, link: LinkId, home: bool, shared: bool) {
     let named = shared || core.dialect().keep_alive_names_element();
-    let Some(view) = core.handlespace.element(key) else { return };
-    let message = rserpool_wire::asap::Message::from(EndpointKeepAlive {
-        home,
-        server: core.config.server_id,
-        pool_handle: view.pool_handle(),
-        identifier: named.then(|| view.identifier()),
+    let (dialect, server) = (core.dialect(), core.id());
+    let bytes = core.encode(|handlespace, buffer| {
+        let view = handlespace.element(key).ok_or(())?;
+        let identifier = named.then(|| view.identifier());
+        let keep_alive = EndpointKeepAlive { home, server, pool_handle: view.pool_handle(), identifier };
+        Message::from(keep_alive).encode(dialect, buffer).map_err(|_| ())
     });
-    let dialect = core.config.dialect;
-    let mut buffer = bytes::BytesMut::new();
-    if message.encode(dialect, &mut buffer).is_ok() {
+    if let Some(bytes) = bytes {
         core.statistics.keep_alives += 1;
-        core.transmit(link, buffer.freeze());
+        core.transmit(link, bytes);
     }
 }

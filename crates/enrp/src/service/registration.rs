@@ -89,8 +89,7 @@ impl Service {
         }
         let here = self.supervision.elements_on(link);
         let known_here = existing.is_some_and(|key| self.supervision.link_of(key) == Some(link));
-        if !has_room(core, pool_handle, existing.is_none())
-            || !known_here && here >= limits.elements_per_link
+        if !has_room(core, pool_handle, existing.is_none()) || !known_here && here >= limits.elements_per_link
         {
             return Err(lack_of_resources);
         }
@@ -156,8 +155,8 @@ pub(crate) fn has_room(core: &Core, pool_handle: &PoolHandle<'_>, is_new: bool) 
 fn sctp_transport(core: &Core, link: LinkId) -> Option<Transport> {
     let addresses = core.links.get(link)?.party.addresses();
     let is_sctp = |scheme| matches!(scheme, Scheme::Sctp | Scheme::SctpTls);
-    let serves_sctp_only = !core.config.asap.is_empty()
-        && core.config.asap.iter().all(|endpoint| is_sctp(endpoint.scheme()));
+    let serves_sctp_only =
+        !core.config.asap.is_empty() && core.config.asap.iter().all(|endpoint| is_sctp(endpoint.scheme()));
     if addresses.len() < 2 && !serves_sctp_only {
         return None;
     }

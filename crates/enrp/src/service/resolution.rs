@@ -48,8 +48,7 @@ pub(super) fn response(
     core.encode(|handlespace, buffer| {
         let name = pool_handle.as_bytes();
         let policy = handlespace.pool(name).ok_or(())?.policy().clone();
-        let started =
-            ResolutionResponseWriter::start(dialect, buffer, pool_handle, &policy, accept_updates);
+        let started = ResolutionResponseWriter::start(dialect, buffer, pool_handle, &policy, accept_updates);
         let mut writer = started.map_err(|_| ())?;
         let mut listed = 0_usize;
         handlespace.resolve(name, items, |element| {

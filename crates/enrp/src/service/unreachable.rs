@@ -81,13 +81,13 @@ impl Service {
             return false;
         }
         core.statistics.keep_alive_acks += 1;
-        self.foreign_probe_failed(core, link);
+        self.foreign_probe_ended(link);
         core.close(link);
         true
     }
 
     /// The link of a probe is of no more use. The element is remembered for a while, to be probed no sooner again.
-    pub(super) fn foreign_probe_failed(&mut self, _core: &mut Core, link: LinkId) {
+    pub(super) fn foreign_probe_ended(&mut self, link: LinkId) {
         let probes = &mut self.foreign_probes;
         if let Some(key) = probes.by_link.remove(&link)
             && let Some(probing) = probes.probes.get_mut(&key)

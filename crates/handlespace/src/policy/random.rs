@@ -29,25 +29,25 @@ impl Selection for Random {
     }
 
     fn select(&mut self, draw: &mut Draw<'_>) {
-        draw_evenly(&mut self.members, draw);
+        draw_evenly(&mut self.members, |member| *member, draw);
     }
 }
 
 /// Offers members with equal chance. Those that were offered are swapped to the front, out of the way of the next.
-pub(super) fn draw_evenly(members: &mut [Member], draw: &mut Draw<'_>) {
-    for front in 0..members.len() {
+pub(super) fn draw_evenly<T>(items: &mut [T], member: impl Fn(&T) -> Member, draw: &mut Draw<'_>) {
+    for front in 0..items.len() {
         if draw.is_done() {
             return;
         }
-        let picked = draw.rng().random_range(front..members.len());
-        let Some(member) = members.get(picked).copied() else { return };
-        if !draw.offer(member) || draw.is_done() {
+        let picked = draw.rng().random_range(front..items.len());
+        let Some(item) = items.get(picked) else { return };
+        if !draw.offer(member(item)) || draw.is_done() {
             return;
         }
-        members.swap(front, picked);
+        items.swap(front, picked);
         for place in [front, picked] {
-            if let Some(member) = members.get(place) {
-                draw.places().set(*member, place);
+            if let Some(item) = items.get(place) {
+                draw.places().set(member(item), place);
             }
         }
     }

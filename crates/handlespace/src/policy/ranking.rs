@@ -1,5 +1,6 @@
 //! Elements in the order of a value, the lowest first, equal ones taking turns: what Priority and the Least Used
 //! policies have in common.
+use std::cmp::Ordering;
 use std::marker::PhantomData;
 
 use rserpool_wire::Policy;
@@ -8,7 +9,7 @@ use super::{Draw, Member, Places, Selection};
 use crate::heap::{Entry, Frontier, Heap};
 
 /// An element's place in the order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Rank {
     /// The lowest is first.
     pub(super) value: u64,
@@ -17,6 +18,29 @@ pub(super) struct Rank {
     pub(super) member: Member,
     /// What the policy needs besides; never decides the order.
     pub(super) step: u32,
+}
+
+impl Rank {
+    /// Value and turn in one number, which compares without a branch.
+    const fn order(&self) -> u128 {
+        (self.value as u128) << 64 | self.turn as u128
+    }
+}
+
+impl Ord for Rank {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+
+    fn lt(&self, other: &Self) -> bool {
+        self.order() < other.order()
+    }
 }
 
 impl Entry for Rank {
@@ -80,8 +104,8 @@ impl<V: Value> Selection for Ranking<V> {
     fn select(&mut self, draw: &mut Draw<'_>) {
         let Self { ranks, frontier, selected, .. } = self;
         selected.clear();
-        ranks.visit_smallest(frontier, |rank| {
-            let taken = !draw.is_done() && draw.offer(rank.member);
+        ranks.visit_smallest(frontier, draw, |draw, rank| {
+            let taken = draw.offer(rank.member);
             if taken {
                 selected.push(*rank);
             }
@@ -94,14 +118,17 @@ impl<V: Value> Selection for Ranking<V> {
 impl<V> Ranking<V> {
     /// Adds the step of each element to its value; of those that stay equal, moves the first to the end of their line.
     fn count_selected(&mut self, places: &mut Places) {
+        let Self { ranks, turn, selected, .. } = self;
         let mut previous = None;
-        for rank in self.selected.drain(..) {
+        let mut following = selected.iter().skip(1);
+        for rank in &*selected {
             let value = rank.value.saturating_add(u64::from(rank.step));
-            if value != rank.value || previous != Some(rank.value) {
-                self.turn += 1;
-                self.ranks.replace(places.of(rank.member), Rank { value, turn: self.turn, ..rank }, places);
+            let first = previous.replace(rank.value) != Some(rank.value);
+            let last = following.next().is_some_and(|following| following.value != rank.value);
+            if value != rank.value || (first && !last) {
+                *turn += 1;
+                ranks.replace(places.of(rank.member), Rank { value, turn: *turn, ..*rank }, places);
             }
-            previous = Some(rank.value);
         }
     }
 }

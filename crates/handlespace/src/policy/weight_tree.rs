@@ -1,17 +1,22 @@
-//! Elements drawn with a chance in proportion to their weight, in O(log n): sums of weights in a Fenwick tree.
+//! Elements drawn with a chance in proportion to their weight, in O(log n): a tree of sums of weights.
 use rand::RngExt as _;
 
 use super::random::draw_evenly;
 use super::{Draw, Member, Places};
 
-/// Members and their weights. Node `i` of the tree, counted from 1, is the sum of the `i & -i` weights up to the `i`-th.
+/// How many nodes or leaves a node sums: two cache lines.
+const FAN_OUT: usize = 16;
+
+/// Members and their weights, and the sums of each [`FAN_OUT`] of them, the sums of each `FAN_OUT` of these, and so on
+/// up to a level of `FAN_OUT` at most.
 #[derive(Debug, Default)]
 pub(super) struct WeightTree {
     leaves: Vec<Leaf>,
-    sums: Vec<u64>,
+    /// From the level above the leaves to the top.
+    levels: Vec<Vec<u64>>,
     total: u64,
-    /// The places drawn so far, while a draw goes on.
-    drawn: Vec<usize>,
+    /// The leaves drawn so far, while a draw goes on: their places and their weights.
+    drawn: Vec<(usize, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,94 +30,109 @@ impl WeightTree {
         let place = self.leaves.len();
         places.set(member, place);
         self.leaves.push(Leaf { member, weight });
-        // The new node sums the nodes below it: those at `node - 1`, `node - 2`, `node - 4`, … up to its own span.
-        let node = place + 1;
-        let span = node & node.wrapping_neg();
-        let mut sum = u64::from(weight);
-        let mut step = 1;
-        while step < span {
-            sum += self.sums.get(node - step - 1).copied().unwrap_or_default();
-            step *= 2;
+        let mut node = place;
+        for level in &mut self.levels {
+            node /= FAN_OUT;
+            if node == level.len() {
+                level.push(0);
+            }
         }
-        self.sums.push(sum);
-        self.total += u64::from(weight);
+        if node == FAN_OUT {
+            // The top level has become too long: another one above it, for what was there and for what is new.
+            self.levels.push(vec![self.total, 0]);
+        }
+        self.change(place, 0, weight);
     }
 
     pub(super) fn update(&mut self, member: Member, weight: u32, places: &Places) {
-        let place = places.of(member);
-        let Some(leaf) = self.leaves.get_mut(place) else { return };
-        let old = std::mem::replace(&mut leaf.weight, weight);
-        self.change(place, u64::from(old), u64::from(weight));
+        self.set_weight(places.of(member), weight);
     }
 
     pub(super) fn remove(&mut self, member: Member, places: &mut Places) {
         let place = places.of(member);
         let Some(Leaf { weight, .. }) = self.leaves.get(place).copied() else { return };
-        // No other node has the last leaf in its sum, so it comes off without a trace, and takes the free place.
+        // The last leaf takes the free place.
         let Some(last) = self.leaves.pop() else { return };
-        self.sums.pop();
-        self.total -= u64::from(last.weight);
+        self.change(self.leaves.len(), last.weight, 0);
         if let Some(leaf) = self.leaves.get_mut(place) {
             *leaf = last;
             places.set(last.member, place);
-            self.change(place, u64::from(weight), u64::from(last.weight));
+            self.change(place, weight, last.weight);
+        }
+        let mut below = self.leaves.len();
+        for level in &mut self.levels {
+            below = below.div_ceil(FAN_OUT);
+            level.truncate(below);
+        }
+        while self.levels.last().is_some_and(|top| top.len() <= 1) {
+            self.levels.pop();
         }
     }
 
     /// Offers members by weight; evenly if none has any. While the draw goes on, what was drawn has no weight.
     pub(super) fn select(&mut self, draw: &mut Draw<'_>) {
         if self.total == 0 {
-            self.select_evenly(draw);
+            // Leaves without weight may change places without a change to the sums.
+            draw_evenly(&mut self.leaves, |leaf| leaf.member, draw);
             return;
         }
         self.drawn.clear();
         while !draw.is_done() && self.total > 0 {
             let point = draw.rng().random_range(0..self.total);
-            let place = self.place_at(point);
-            let Some(leaf) = self.leaves.get(place).copied() else { break };
+            let Some((place, leaf)) = self.leaf_at(point) else { break };
             if !draw.offer(leaf.member) || draw.is_done() {
                 break;
             }
-            self.change(place, u64::from(leaf.weight), 0);
-            self.drawn.push(place);
+            self.drawn.push((place, leaf.weight));
+            self.set_weight(place, 0);
         }
-        while let Some(place) = self.drawn.pop() {
-            let weight = self.leaves.get(place).map_or(0, |leaf| leaf.weight);
-            self.change(place, 0, u64::from(weight));
-        }
-    }
-
-    /// All weights being 0, leaves may change places without a change to the sums.
-    fn select_evenly(&mut self, draw: &mut Draw<'_>) {
-        let mut members: Vec<_> = self.leaves.iter().map(|leaf| leaf.member).collect();
-        draw_evenly(&mut members, draw);
-        for (leaf, member) in self.leaves.iter_mut().zip(members) {
-            leaf.member = member;
+        while let Some((place, weight)) = self.drawn.pop() {
+            self.set_weight(place, weight);
         }
     }
 
-    /// The place whose weight covers the point: the first with a sum of weights, its own included, above the point.
-    fn place_at(&self, mut point: u64) -> usize {
+    /// The leaf whose weight covers the point, all weights laid end to end.
+    fn leaf_at(&self, mut point: u64) -> Option<(usize, Leaf)> {
         let mut place = 0;
-        let mut span = (self.sums.len() + 1).next_power_of_two() / 2;
-        while span > 0 {
-            let sum = self.sums.get(place + span - 1).copied().unwrap_or(u64::MAX);
-            if sum <= point {
-                place += span;
-                point -= sum;
-            }
-            span /= 2;
+        for level in self.levels.iter().rev() {
+            let sums = level.iter().skip(place).take(FAN_OUT).copied();
+            place = (place + covering(sums, &mut point)) * FAN_OUT;
         }
-        place
+        let weights = self.leaves.iter().skip(place).take(FAN_OUT).map(|leaf| u64::from(leaf.weight));
+        place += covering(weights, &mut point);
+        Some((place, *self.leaves.get(place)?))
     }
 
-    fn change(&mut self, place: usize, old: u64, new: u64) {
-        let difference = new.wrapping_sub(old);
-        self.total = self.total.wrapping_add(difference);
-        let mut node = place + 1;
-        while let Some(sum) = self.sums.get_mut(node - 1) {
-            *sum = sum.wrapping_add(difference);
-            node += node & node.wrapping_neg();
+    fn set_weight(&mut self, place: usize, weight: u32) {
+        if let Some(leaf) = self.leaves.get_mut(place) {
+            let old = std::mem::replace(&mut leaf.weight, weight);
+            self.change(place, old, weight);
         }
     }
+
+    /// Changes the sums for a leaf whose weight was `old` and is `new`.
+    fn change(&mut self, place: usize, old: u32, new: u32) {
+        let change = u64::from(new).wrapping_sub(u64::from(old));
+        self.total = self.total.wrapping_add(change);
+        let mut node = place;
+        for level in &mut self.levels {
+            node /= FAN_OUT;
+            if let Some(sum) = level.get_mut(node) {
+                *sum = sum.wrapping_add(change);
+            }
+        }
+    }
+}
+
+/// Which of the weights, laid end to end, covers the point; makes the point one within that weight.
+fn covering(weights: impl Iterator<Item = u64>, point: &mut u64) -> usize {
+    let mut index = 0;
+    for weight in weights {
+        if *point < weight {
+            break;
+        }
+        *point -= weight;
+        index += 1;
+    }
+    index
 }

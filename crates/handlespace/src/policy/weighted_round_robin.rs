@@ -56,9 +56,9 @@ impl Selection for WeightedRoundRobin {
 
     fn select(&mut self, draw: &mut Draw<'_>) {
         let Some(head) = self.ranks.first().copied() else { return };
-        self.ranks.visit_smallest(&mut self.frontier, |rank| {
+        self.ranks.visit_smallest(&mut self.frontier, draw, |draw, rank| {
             let serves = rank.step > 0 || head.step == 0;
-            serves && !draw.is_done() && draw.offer(rank.member) && !draw.is_done()
+            serves && draw.offer(rank.member) && !draw.is_done()
         });
         if draw.taken() > 0 {
             self.advance(head, draw.places());

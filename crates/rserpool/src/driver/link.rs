@@ -54,7 +54,9 @@ where
             }
             let now = super::now();
             let kind = LinkKind::PointToPoint;
-            state.machine.handle_input(now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });
+            state
+                .machine
+                .handle_input(now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });
             self.perform(state);
         }
         let reason = tokio::select! {

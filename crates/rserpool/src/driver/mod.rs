@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use rserpool_machine::{DownReason, Input, LinkId, Machine, Output};
+use rserpool_machine::{Input, LinkId, Machine, Output};
 use rserpool_transport::{LinkConfig, SendQueue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

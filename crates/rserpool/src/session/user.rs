@@ -4,12 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rserpool_asap::session::UserSession;
+use rserpool_asap::session::{ControlFault, PayloadProtocol, UserControl, UserSession};
 use rserpool_wire::PeIdentifier;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tracing::info;
+use tracing::{debug, info};
 
-use super::stream::FrameStream;
+use super::stream::{Failure, FrameStream};
 use crate::error::{ConnectError, SessionError};
 use crate::pool::{Pool, Target};
 
@@ -54,4 +55,172 @@ pub enum SessionEvent {
         /// Whether it was handed a cookie.
         cookie_echoed: bool,
     },
+}
+
+impl Session {
+    pub(crate) async fn open(pool: Pool) -> Result<Self, ConnectError> {
+        let state = UserSession::new(pool.dialect());
+        let (stream, target) = connect(&pool, &state, &[]).await?;
+        Ok(Self { pool, target, stream, state, announced: None })
+    }
+
+    /// The element that the session is with.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The last state cookie of the session's elements.
+    #[must_use]
+    pub fn cookie(&self) -> Option<&[u8]> {
+        self.state.cookie()
+    }
+
+    /// Sends a message to the element, or to the next one when the connection is broken.
+    ///
+    /// # Errors
+    /// When no element can be reached.
+    pub async fn send(&mut self, message: &[u8]) -> Result<(), SessionError> {
+        while let Err(error) = self.stream.send(PayloadProtocol::DATA, message).await {
+            if error.kind() == io::ErrorKind::InvalidInput {
+                return Err(SessionError::Broken { peer: self.stream.peer(), source: error });
+            }
+            self.fail_over().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a message of the element, or for a fail-over to be over. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// When no element can be reached, or the element does not speak sessions.
+    pub async fn recv(&mut self) -> Result<SessionEvent, SessionError> {
+        loop {
+            if let Some((from, to)) = self.announced.take() {
+                let cookie_echoed = self.state.cookie().is_some();
+                return Ok(SessionEvent::FailedOver { from, to, cookie_echoed });
+            }
+            if let Some(message) = self.next_message().await? {
+                return Ok(SessionEvent::Message(message));
+            }
+        }
+    }
+
+    /// Sends a message and waits for one in return. When the element fails, or stays silent for `limit`, the message goes to the
+    /// next one, and so on until one answers or the patience of the pool user is at its end.
+    ///
+    /// An element may so get a message twice: cookies tell it how far the last one was.
+    ///
+    /// # Errors
+    /// When no element can be reached or none answers.
+    pub async fn request(&mut self, message: &[u8], limit: Duration) -> Result<Bytes, SessionError> {
+        let (started, patience) = (Instant::now(), self.pool.user().inner.patience);
+        loop {
+            self.send(message).await?;
+            let deadline = Instant::now() + limit;
+            match timeout_at(deadline, self.next_message()).await {
+                Ok(Ok(Some(answer))) => return Ok(answer),
+                // Failed over: the new element knows nothing of the request.
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => self.fail_over().await?,
+            }
+            if started.elapsed() >= patience {
+                return Err(SessionError::NoAnswer { waited: started.elapsed() });
+            }
+        }
+    }
+
+    /// Gives the element up as unreachable and goes on with the next one: by the preference of the last business card, otherwise by
+    /// the pool's policy.
+    ///
+    /// # Errors
+    /// When no element can be reached. The session may be tried again later.
+    pub async fn fail_over(&mut self) -> Result<(), ConnectError> {
+        let failed = self.target.identifier();
+        self.target.report_unreachable();
+        let (stream, target) = connect(&self.pool, &self.state, &[failed]).await?;
+        info!(pool = %self.pool.handle(), from = %failed, to = %target.identifier(), "session failed over");
+        // Several fail-overs in a row are one to the application.
+        let from = self.announced.map_or(failed, |(from, _)| from);
+        self.announced = Some((from, target.identifier()));
+        (self.stream, self.target) = (stream, target);
+        Ok(())
+    }
+
+    /// The next message; `None` when the session had to fail over instead.
+    async fn next_message(&mut self) -> Result<Option<Bytes>, SessionError> {
+        loop {
+            let frame = match self.stream.recv().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) | Err(Failure::Io(_)) => {
+                    self.fail_over().await?;
+                    return Ok(None);
+                }
+                Err(Failure::Frame(error)) => {
+                    let (peer, reason) = (self.stream.peer(), error.to_string().into());
+                    return Err(SessionError::Protocol { peer, reason });
+                }
+            };
+            if !frame.protocol.is_control() {
+                return Ok(Some(frame.payload));
+            }
+            match self.state.handle_control(&frame.payload) {
+                UserControl::Fault(ControlFault { fault, answer, .. }) => {
+                    debug!(peer = %self.stream.peer(), %fault, "control message");
+                    if let Some(answer) = answer {
+                        // A broken connection shows with the next frame.
+                        let _ = self.stream.answer(&answer).await;
+                    }
+                }
+                control => debug!(peer = %self.stream.peer(), ?control, "control message"),
+            }
+        }
+    }
+}
+
+/// Connects to an element, but not to those in `failed` while there are others, and sends what has to come first.
+async fn connect(
+    pool: &Pool,
+    state: &UserSession,
+    failed: &[PeIdentifier],
+) -> Result<(FrameStream, Target), ConnectError> {
+    let mut preferred = state.fail_over(failed).cloned();
+    let mut avoided = failed.to_vec();
+    loop {
+        let connected = match preferred.take().map(|element| pool.target(element)) {
+            Some(target) => match target.connect().await {
+                Ok(stream) => (stream, target),
+                Err(_) => continue,
+            },
+            None => pool.connect_but(&avoided).await?,
+        };
+        let (stream, target) = connected;
+        match open(stream, pool, state).await {
+            Ok(stream) => return Ok((stream, target)),
+            Err(error) => {
+                debug!(element = %target.identifier(), %error, "element lost at once");
+                target.report_unreachable();
+                avoided.push(target.identifier());
+            }
+        }
+    }
+}
+
+/// Sends the cookie, and whatever else has to come first, on a new connection (RFC 5352 §3.8).
+async fn open(stream: TcpStream, pool: &Pool, state: &UserSession) -> io::Result<FrameStream> {
+    let mut stream = FrameStream::new(stream, pool.profile())?;
+    for message in state.opening() {
+        stream.send(PayloadProtocol::ASAP, &message).await?;
+    }
+    Ok(stream)
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("pool", &self.pool)
+            .field("target", &self.target.identifier())
+            .finish()
+    }
 }

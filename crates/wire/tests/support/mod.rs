@@ -1,6 +1,10 @@
 //! Messages as people write them, and the checks that every vector goes through.
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::expect_used, reason = "test scaffolding: a failed step fails the test")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a failed step of the scaffolding fails the test"
+)]
 pub(crate) mod strategies;
 
 use bytes::BytesMut;
@@ -14,7 +18,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
         .filter(|c| !c.is_whitespace())
         .map(|c| u8::try_from(c.to_digit(16).expect("a hexadecimal digit")).expect("below 16"))
         .collect();
-    assert!(digits.len() % 2 == 0, "half a byte in {text}");
+    assert!(digits.len().is_multiple_of(2), "half a byte in {text}");
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 

@@ -1,0 +1,220 @@
+//! Presences (RFC 5353 §3.4): discovering peers, heartbeats, and noticing that a peer has died.
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rserpool_machine::LinkId;
+use rserpool_wire::enrp::{Body, Presence};
+use rserpool_wire::{CauseCode, ErrorCause, ServerId, ServerInformation};
+
+use super::Peers;
+use super::list::{Peer, PeerState};
+use crate::authorization::Action;
+use crate::core::{Core, Phase, Timer};
+use crate::event::{Fault, PeerDownReason, RegistrarEvent};
+use crate::service::Service;
+
+impl Peers {
+    /// Notes that a registrar was heard on a link; an unknown one becomes a peer (§3.4.1). `false`: do not listen to it.
+    ///
+    /// The presence that §3.4.1 wants sent to it has gone out already, when the link came up.
+    pub(super) fn hear(
+        &mut self,
+        core: &mut Core,
+        service: &mut Service,
+        now: Instant,
+        link: LinkId,
+        sender: ServerId,
+    ) -> bool {
+        if sender == core.id() || sender.is_none() {
+            self.contacts.mark_own(link);
+            core.fault(link, Fault::ServerId(sender));
+            core.close(link);
+            return false;
+        }
+        match core.links.get(link).and_then(|link| link.server) {
+            Some(expected) if expected != sender => {
+                core.fault(link, Fault::ChangedServer { expected, found: sender });
+                return false;
+            }
+            Some(_) => {}
+            None => {
+                if !self.admit(core, now, link, sender) {
+                    return false;
+                }
+                if let Some(replaced) = self.contacts.identify(link, sender)
+                    && core.links.route(replaced).is_none()
+                {
+                    self.peer_failed(core, service, now, replaced, PeerDownReason::Replaced(sender));
+                }
+            }
+        }
+        if !self.list.contains(sender) {
+            self.list.add(sender, Peer::new(now, None), core.config.limits.peers);
+        }
+        self.alive(core, now, sender);
+        true
+    }
+
+    /// Lets a registrar that is heard on a link for the first time be a peer there, if it may.
+    fn admit(&mut self, core: &mut Core, now: Instant, link: LinkId, sender: ServerId) -> bool {
+        let permitted = core.links.get(link).is_some_and(|known| {
+            let action = Action::Peer { server: sender };
+            core.config.authorization.permits(known.party.requester(), action)
+        });
+        let fault = if !permitted {
+            core.statistics.not_permitted += 1;
+            Some((Fault::NotPermitted("to be a peer"), CauseCode::REJECTED_FOR_SECURITY))
+        } else if !self.list.contains(sender)
+            && !self.list.add(sender, Peer::new(now, None), core.config.limits.peers)
+        {
+            Some((Fault::Limit("peers"), CauseCode::LACK_OF_RESOURCES))
+        } else {
+            None
+        };
+        if let Some((fault, code)) = fault {
+            core.fault(link, fault);
+            core.send_error(link, vec![ErrorCause::new(code)]);
+            core.close(link);
+            return false;
+        }
+        let own = core.id();
+        core.links.bind(link, sender, own);
+        true
+    }
+
+    /// A peer lives: whatever was under way because it seemed dead is given up.
+    fn alive(&mut self, core: &mut Core, now: Instant, server: ServerId) {
+        let Some(peer) = self.list.get_mut(server) else { return };
+        peer.last_heard = now;
+        let news = !std::mem::replace(&mut peer.heard, true);
+        let before = std::mem::replace(&mut peer.state, PeerState::Active);
+        let endpoint = peer.endpoint.clone();
+        if before == PeerState::Inactive {
+            self.target_heard(core, server);
+        }
+        if news {
+            core.event(RegistrarEvent::PeerUp { server, endpoint });
+        }
+        // The timer is not moved at each message: when it fires, it looks at the time of the last one.
+        if before != PeerState::Active || core.timers.due(Timer::Peer(server)).is_none() {
+            core.timers.arm(Timer::Peer(server), now + core.config.timers.max_time_last_heard);
+        }
+    }
+
+    pub(super) fn presence_received(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        link: LinkId,
+        sender: ServerId,
+        presence: Presence,
+    ) {
+        if let Some(information) = presence.information.filter(|known| known.identifier == sender) {
+            let seen_at = core.links.get(link).and_then(|link| link.party.addresses().first().copied());
+            self.learn_contact(core, now, &information, seen_at);
+        }
+        if presence.reply_required {
+            self.send_presence(core, link, false);
+        }
+        if let Some(checksum) = presence.checksum {
+            self.audit(core, now, sender, checksum);
+        }
+    }
+
+    /// A presence came by multicast. Anybody could have sent it: in secured scopes it says where to look for a registrar,
+    /// but not that it lives. Its checksum is left alone, for updates may still be on their way.
+    pub(super) fn presence_announced(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        source: SocketAddr,
+        sender: ServerId,
+        presence: Presence,
+    ) {
+        if self.list.contains(sender) && !core.config.is_secured() {
+            self.alive(core, now, sender);
+        }
+        if let Some(information) = presence.information.filter(|known| known.identifier == sender) {
+            self.learn_contact(core, now, &information, Some(source));
+        }
+    }
+
+    pub(super) fn presence(&self, core: &Core, reply_required: bool) -> Presence {
+        let transport = core.config.enrp.as_ref().and_then(|endpoint| endpoint.to_transport());
+        Presence {
+            reply_required,
+            checksum: Some(core.handlespace.checksum(core.id())),
+            information: transport.map(|transport| ServerInformation { identifier: core.id(), transport }),
+        }
+    }
+
+    pub(super) fn send_presence(&self, core: &mut Core, link: LinkId, reply_required: bool) {
+        let presence = self.presence(core, reply_required);
+        let receiver = core.links.get(link).and_then(|link| link.server).unwrap_or_default();
+        core.send_enrp(link, receiver, Body::Presence(presence));
+    }
+
+    /// PEER-HEARTBEAT-CYCLE is over (§3.4.2).
+    pub(super) fn heartbeat(&mut self, core: &mut Core, now: Instant) {
+        let presence = self.presence(core, false);
+        core.announce_to_groups(Body::Presence(presence.clone()));
+        core.announce(Body::Presence(presence));
+        core.timers.arm(Timer::Heartbeat, now + core.config.timers.heartbeat_cycle);
+    }
+
+    /// A peer may have been silent for MAX-TIME-LAST-HEARD, or has not answered within MAX-TIME-NO-RESPONSE (§3.4.3).
+    pub(super) fn peer_silent(
+        &mut self,
+        core: &mut Core,
+        service: &mut Service,
+        now: Instant,
+        server: ServerId,
+    ) {
+        let Some(peer) = self.list.get_mut(server) else { return };
+        let timers = &core.config.timers;
+        match peer.state {
+            PeerState::Inactive => {}
+            PeerState::Probed => self.peer_failed(core, service, now, server, PeerDownReason::Silent),
+            PeerState::Active => {
+                let due = peer.last_heard + timers.max_time_last_heard;
+                if now < due {
+                    core.timers.arm(Timer::Peer(server), due);
+                    return;
+                }
+                peer.state = PeerState::Probed;
+                core.timers.arm(Timer::Peer(server), now + timers.max_time_no_response);
+                match core.links.route(server) {
+                    Some(link) => self.send_presence(core, link, true),
+                    None => {
+                        self.dial_peer(core, now, server);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A peer is dead: its elements need a new home. Until initialisation is over others see to that; what is left then is
+    /// taken over afterwards.
+    pub(super) fn peer_failed(
+        &mut self,
+        core: &mut Core,
+        service: &mut Service,
+        now: Instant,
+        server: ServerId,
+        reason: PeerDownReason,
+    ) {
+        let Some(peer) = self.list.get_mut(server).filter(|peer| peer.state != PeerState::Inactive) else {
+            return;
+        };
+        peer.state = PeerState::Inactive;
+        peer.heard = false;
+        core.timers.cancel(Timer::Peer(server));
+        core.statistics.peers_failed += 1;
+        core.event(RegistrarEvent::PeerDown { server, reason });
+        self.abandon_resync(core, server);
+        self.no_longer_awaited(core, service, now, server);
+        if core.phase == Phase::Ready {
+            self.start_takeover(core, service, now, server);
+        }
+    }
+}
