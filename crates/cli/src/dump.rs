@@ -78,17 +78,15 @@ fn text(Dump { handlespace, peers }: &Dump) -> String {
     for owner in &handlespace.owners {
         owners.row([owner.server.clone(), owner.elements.to_string(), owner.checksum.clone()]);
     }
-    let mut known = Table::new(["PEER", "STATE", "HEARD", "ELEMENTS", "CHECKSUM HERE", "THERE", "ENDPOINT"]);
-    for PeerReport { server, state, last_heard_ms, elements, checksum_here, checksum_there, endpoint, .. } in
-        &peers.peers
-    {
+    let mut known = Table::new(["PEER", "STATE", "LINK", "HEARD", "ELEMENTS", "CHECKSUM", "ENDPOINT"]);
+    for PeerReport { server, state, linked, last_heard_ms, elements, checksum, endpoint, .. } in &peers.peers {
         known.row([
             server.clone(),
             state.clone(),
-            last_heard_ms.map_or("-".into(), |ms| format!("{ms} ms ago")),
+            if *linked { "up".into() } else { "-".into() },
+            format!("{last_heard_ms} ms ago"),
             elements.to_string(),
-            checksum_here.clone(),
-            or_dash(checksum_there.as_ref()),
+            checksum.clone(),
             or_dash(endpoint.as_ref()),
         ]);
     }

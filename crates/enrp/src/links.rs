@@ -233,9 +233,9 @@ mod tests {
             up(&mut links, opened);
             up(&mut links, accepted);
             let order = if accepted_first { [accepted, opened] } else { [opened, accepted] };
-            order.map(|id| links.bind(id, large, small));
+            order.into_iter().for_each(|id| links.bind(id, large, small));
             assert_eq!(links.route(large), Some(opened), "we are the smaller one");
-            order.map(|id| links.down(id));
+            order.into_iter().for_each(|id| drop(links.down(id)));
             assert_eq!(links.route(large), None);
         }
     }

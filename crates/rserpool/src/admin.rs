@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `/livez` | 200 while the process serves |
 //! | `/readyz` | 200 once the registrar has the handlespace of its peers or knows that it is alone, else 503 |
-//! | `/v1/handlespace` | a [`HandlespaceReport`]; of one pool with `?pool=HANDLE` |
+//! | `/v1/handlespace` | a [`HandlespaceReport`] |
 //! | `/v1/peers` | a [`PeersReport`] |
 //! | `/metrics` | the counters of [`Statistics`] and the sizes of things, for Prometheus |
 //!
@@ -24,7 +24,7 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::net::SocketAddr;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -32,7 +32,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use rserpool_enrp::{PeerState, PeerStatus, Statistics};
 use rserpool_handlespace::{Cursor, ElementView, Handlespace};
-use rserpool_wire::{PoolElement, PoolHandle};
+use rserpool_wire::{PoolElement, PoolHandle, ServerId};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -98,7 +98,7 @@ pub struct HandlespaceReport {
     pub element_count: usize,
     /// The registrars that own elements, and this one, by identifier.
     pub owners: Vec<OwnerReport>,
-    /// The pools, by handle: all, or the one that was asked for.
+    /// The pools, by handle.
     pub pools: Vec<PoolReport>,
 }
 
@@ -164,16 +164,16 @@ pub struct PeerReport {
     pub server: String,
     /// Where other registrars reach it, as a URL; `null` while it has not said.
     pub endpoint: Option<String>,
-    /// What is thought of it.
+    /// `active`; `probed` while it is silent and has been asked; `inactive` once it is taken for dead.
     pub state: String,
-    /// How long ago it was last heard, in milliseconds.
-    pub last_heard_ms: Option<u64>,
-    /// The checksum over what it owns, as far as this registrar knows.
-    pub checksum_here: String,
-    /// The checksum that it has told; `null` before it has.
-    pub checksum_there: Option<String>,
+    /// Whether there is a link to it.
+    pub linked: bool,
+    /// How long ago it was last heard or learned of, in milliseconds.
+    pub last_heard_ms: u64,
     /// How many elements it owns, as far as this registrar knows.
     pub elements: usize,
+    /// The checksum over them: what this registrar thinks that the peer would say.
+    pub checksum: String,
 }
 
 async fn ready(State(registrar): State<Registrar>) -> impl IntoResponse {
@@ -184,33 +184,16 @@ async fn ready(State(registrar): State<Registrar>) -> impl IntoResponse {
     }
 }
 
-/// What may be asked for of the handlespace.
-#[derive(Deserialize)]
-struct Selection {
-    /// Only this pool.
-    pool: Option<String>,
-}
-
-async fn handlespace(
-    State(registrar): State<Registrar>,
-    Query(selection): Query<Selection>,
-) -> Json<HandlespaceReport> {
-    let pools = match selection.pool {
-        Some(handle) => registrar
-            .handlespace(|handlespace| {
-                handlespace.pool(handle.as_bytes()).map(|pool| copies(pool.elements()))
-            })
-            .unwrap_or_default(),
-        None => everything(&registrar).await,
-    };
+async fn handlespace(State(registrar): State<Registrar>) -> Json<HandlespaceReport> {
+    let elements = everything(&registrar).await;
     let server = registrar.id();
     let (owners, pool_count, element_count) = registrar.handlespace(|handlespace| {
         let mut owners: Vec<_> = handlespace.owners().collect();
         if let Err(place) = owners.binary_search(&server) {
             owners.insert(place, server);
         }
-        let owner = |server| OwnerReport {
-            server: format!("{server}"),
+        let owner = |server: ServerId| OwnerReport {
+            server: server.to_string(),
             elements: handlespace.owned_count(server),
             checksum: checksum(handlespace.checksum(server)),
         };
@@ -222,15 +205,15 @@ async fn handlespace(
         pool_count,
         element_count,
         owners,
-        pools: reports(pools),
+        pools: pools(elements),
     })
 }
 
 /// An element as it is copied out of the handlespace; what it says in text is written later, when nobody waits.
 type Copied = (PoolHandle<'static>, PoolElement);
 
-fn copies<'a>(elements: impl Iterator<Item = ElementView<'a>>) -> Vec<Copied> {
-    elements.filter_map(|element| Some((element.pool_handle().into_owned(), element.decode()?))).collect()
+fn copy(element: ElementView<'_>) -> Option<Copied> {
+    Some((element.pool_handle().into_owned(), element.decode()?))
 }
 
 /// All elements, by pool and identifier, gathered in parts so that the registrar is never held up for long.
@@ -244,7 +227,7 @@ async fn everything(registrar: &Registrar) -> Vec<Copied> {
                 let fits = room > 0;
                 if fits {
                     room -= 1;
-                    all.extend(copies(std::iter::once(element)));
+                    all.extend(copy(element));
                 }
                 fits
             })
@@ -257,7 +240,7 @@ async fn everything(registrar: &Registrar) -> Vec<Copied> {
 }
 
 /// Elements that are sorted by pool, as pools.
-fn reports(elements: Vec<Copied>) -> Vec<PoolReport> {
+fn pools(elements: Vec<Copied>) -> Vec<PoolReport> {
     let mut pools: Vec<PoolReport> = Vec::new();
     let mut current: Option<PoolHandle<'static>> = None;
     for (handle, element) in elements {
@@ -300,24 +283,28 @@ fn checksum(value: u16) -> String {
 
 async fn peers(State(registrar): State<Registrar>) -> Json<PeersReport> {
     let mut peers = registrar.peers();
-    peers.sort_by_key(|peer| peer.id);
+    peers.sort_by_key(|peer| peer.server);
     let now = crate::driver::now();
-    let report = |peer: &PeerStatus| {
-        let (here, elements) = registrar
-            .handlespace(|handlespace| (handlespace.checksum(peer.id), handlespace.owned_count(peer.id)));
-        PeerReport {
-            server: peer.id.to_string(),
-            endpoint: peer.endpoint.as_ref().map(ToString::to_string),
-            state: state(peer.state).to_owned(),
-            last_heard_ms: peer
-                .last_heard
-                .map(|at| u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX)),
-            checksum_here: checksum(here),
-            checksum_there: peer.checksum.map(checksum),
-            elements,
-        }
+    let report = |peer: &PeerStatus| PeerReport {
+        server: peer.server.to_string(),
+        endpoint: peer.endpoint.as_ref().map(ToString::to_string),
+        state: state(peer.state).to_owned(),
+        linked: peer.is_linked,
+        last_heard_ms: u64::try_from(now.saturating_duration_since(peer.last_heard).as_millis())
+            .unwrap_or(u64::MAX),
+        elements: peer.elements,
+        checksum: checksum(registrar.handlespace(|handlespace| handlespace.checksum(peer.server))),
     };
     Json(PeersReport { server: registrar.id().to_string(), peers: peers.iter().map(report).collect() })
+}
+
+const fn state(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Active => "active",
+        PeerState::Probed => "probed",
+        PeerState::Inactive => "inactive",
+        _ => "unknown",
+    }
 }
 
 async fn metrics(State(registrar): State<Registrar>) -> impl IntoResponse {
@@ -412,7 +399,7 @@ mod tests {
             asap_transport: None,
         };
         let handle = |bytes: &[u8]| PoolHandle::from(bytes.to_vec());
-        let pools = reports(vec![
+        let pools = pools(vec![
             (handle(b"a"), element(1)),
             (handle(b"a"), element(2)),
             (handle(b"\xff"), element(1)),

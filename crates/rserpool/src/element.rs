@@ -157,13 +157,9 @@ impl PoolElement {
     pub async fn deregister(self) {
         self.inner.deregister();
         self.inner.gone().await;
-        self.inner.driver.flush(FLUSH).await;
         self.inner.driver.stop().await;
     }
 }
-
-/// How long to wait until the last bytes are sent.
-const FLUSH: Duration = Duration::from_secs(1);
 
 impl fmt::Debug for PoolElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -215,7 +211,6 @@ impl Drop for Inner {
                 let gone = status.wait_for(|now| *now == Status::Deregistered);
                 // Whether it was confirmed or not: there is nobody left to tell.
                 let _ = timeout(patience, gone).await;
-                driver.flush(FLUSH).await;
                 driver.cancel();
             })),
             // The runtime is gone, and the driver's tasks with it.
@@ -494,6 +489,10 @@ impl EventHandler<ElementMachine> for Handler {
             ElementEvent::HomeLost { .. } => {
                 info!(%pool, %element, "home registrar lost; looking for another");
                 Some(Status::Registering)
+            }
+            ElementEvent::HomeAdopted { server, .. } => {
+                info!(%pool, %element, home = %server, "taken over by another registrar");
+                Some(Status::Registered { home: Some(*server), endpoint: None })
             }
             other => {
                 tracing::debug!(%pool, %element, event = ?other, "pool element");

@@ -1,4 +1,5 @@
 //! What can go wrong, one enum per operation. A message says what happened, where, and what to do.
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -119,4 +120,11 @@ pub enum SessionError {
         /// How long it was waited for.
         waited: Duration,
     },
+}
+
+/// Lets builders take endpoints as they are, next to texts that may be wrong.
+impl From<Infallible> for StartError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }

@@ -2,7 +2,6 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_core::Stream;
 use hashbrown::HashSet;
@@ -120,16 +119,15 @@ impl Registrar {
     /// What it has counted since it was started.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.inner.driver.inspect(|machine| machine.statistics().clone())
+        self.inner.driver.inspect(|machine| *machine.statistics())
     }
 
     /// Hands its elements over to a peer, where there is one, and stops.
     ///
-    /// Takes at most [`RegistrarTimers`]' drain time and a second. Dropping the future leaves the registrar draining.
+    /// Takes at most [`RegistrarTimers::drain`], and as long as links take to send what is queued. Dropping the future leaves the registrar draining.
     pub async fn shutdown(&self) {
         self.inner.driver.command(RegistrarMachine::shutdown);
         self.reached(Progress::Drained).await;
-        self.inner.driver.flush(Duration::from_secs(1)).await;
         self.inner.driver.stop().await;
     }
 

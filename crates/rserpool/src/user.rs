@@ -238,11 +238,11 @@ impl EventHandler<UserMachine> for Handler {
                 None
             }
         };
-        if let Some((request, result)) = answer {
-            if let Some(waiting) = lock(&self.requests).remove(&request) {
-                // The caller may have gone away meanwhile.
-                let _ = waiting.send(result);
-            }
+        let waiting =
+            answer.and_then(|(request, result)| Some((lock(&self.requests).remove(&request)?, result)));
+        if let Some((waiting, result)) = waiting {
+            // The caller may have gone away meanwhile.
+            let _ = waiting.send(result);
         }
         let _ = self.events.send(event);
     }

@@ -1,4 +1,5 @@
 //! A pool that survives the death of its elements and of its registrars, over real sockets.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
 mod support;
 
 use support::{Echo, agree, echoed, elements, owned, registrar, until, user};

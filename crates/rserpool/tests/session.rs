@@ -1,4 +1,5 @@
 //! Sessions that survive the death of their element, with their state in a cookie.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
 mod support;
 
 use std::time::Duration;

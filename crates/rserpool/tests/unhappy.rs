@@ -1,4 +1,5 @@
 //! What users see when something is wrong: settings, pools, registrars.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
 mod support;
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Watching a pool as it changes (the S bit of RFC 5352 §2.2.5), across the death of the registrar that tells.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
 mod support;
 
 use rserpool::PoolChange;

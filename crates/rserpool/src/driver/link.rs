@@ -42,10 +42,10 @@ where
     async fn run_link(&self, link: LinkId, protocol: Protocol, connection: Link) {
         let (remote, identity) = (connection.remote.clone(), connection.identity.clone());
         let (mut reader, writer) = connection.split();
+        let queue = writer.queue();
         {
-            let queue = writer.queue();
             let mut state = self.lock();
-            let waiting = match state.links.insert(link, LinkState::Up(queue)) {
+            let waiting = match state.links.insert(link, LinkState::Up(queue.clone())) {
                 Some(LinkState::Connecting { waiting, .. }) => waiting,
                 _ => Vec::new(),
             };
@@ -59,6 +59,12 @@ where
                 .handle_input(now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });
             self.perform(state);
         }
+        let closed_by_driver = async {
+            self.shared.cancelled.cancelled().await;
+            queue.close();
+            // The writer ends the link once everything is sent.
+            std::future::pending::<()>().await;
+        };
         let reason = tokio::select! {
             ended = self.read(link, &mut reader) => match ended {
                 Ok(()) => DownReason::Closed,
@@ -68,7 +74,7 @@ where
                 Ok(()) => DownReason::Requested,
                 Err(error) => error.down_reason(),
             },
-            () = self.shared.cancelled.cancelled() => DownReason::Requested,
+            () = closed_by_driver => DownReason::Requested,
         };
         debug!(?remote, %reason, "link ended");
         let requested = reason == DownReason::Requested;
@@ -105,7 +111,6 @@ where
     pub(super) fn end(&self, link: LinkId, reason: DownReason) {
         let mut state = self.lock();
         state.links.remove(&link);
-        self.shared.links_gone.notify_waiters();
         state.machine.handle_input(super::now(), Input::LinkDown { link, reason });
         self.perform(state);
     }

@@ -6,7 +6,7 @@ mod link;
 mod listen;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -37,8 +37,6 @@ struct Shared<M: Machine> {
     /// Wakes the timer task when the machine's deadline has moved forward.
     deadline_moved: Notify,
     links: LinkConfig,
-    /// Wakes those who wait until the last link is gone.
-    links_gone: Notify,
     cancelled: CancellationToken,
     tasks: TaskTracker,
 }
@@ -85,7 +83,6 @@ where
                 state: Mutex::new(state),
                 deadline_moved: Notify::new(),
                 links,
-                links_gone: Notify::new(),
                 cancelled: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -109,31 +106,14 @@ where
         look(&self.lock().machine)
     }
 
-    /// Ends every task and link, at once, and waits until they are gone.
+    /// Ends every task and link, and waits until they are gone; what is queued on links is sent first, within
+    /// [`LinkConfig::drain`].
     pub(crate) async fn stop(&self) {
         self.cancel();
         self.shared.tasks.wait().await;
     }
 
-    /// Waits until the machine's last words are sent: until every link has ended, or `patience` has.
-    pub(crate) async fn flush(&self, patience: Duration) {
-        let gone = async {
-            loop {
-                let notified = self.shared.links_gone.notified();
-                tokio::pin!(notified);
-                // Enabled before looking, so that no notification falls between the two.
-                notified.as_mut().enable();
-                if self.lock().links.values().all(|link| matches!(link, LinkState::Group(_))) {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        // What is not sent by then is lost: the other end does not read.
-        let _ = tokio::time::timeout(patience, gone).await;
-    }
-
-    /// Ends every task and link without waiting.
+    /// The same without waiting.
     pub(crate) fn cancel(&self) {
         self.shared.cancelled.cancel();
         self.shared.tasks.close();
@@ -218,7 +198,8 @@ impl<M: Machine> State<M> {
         match self.links.get_mut(&link) {
             Some(LinkState::Up(queue)) => {
                 // A full queue cuts its link off, which the machine hears of as the link's end.
-                if queue.push(bytes).is_ok() && self.touched.last().is_none_or(|(last, _)| *last != link) {
+                let queued = queue.push(bytes).is_ok();
+                if queued && self.touched.last().is_none_or(|(last, _)| *last != link) {
                     self.touched.push((link, queue.clone()));
                 }
             }

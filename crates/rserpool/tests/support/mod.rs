@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: registrars, elements and users on loopback with the fast timers, and waiting for conditions.
 #![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(clippy::expect_used, reason = "in tests, a panic is the report")]
 use std::time::Duration;
 
 use rserpool::{Endpoint, PoolElement, PoolElementBuilder, PoolUser, Registrar, ServerId, TimerProfile};
@@ -9,10 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take before a test fails. Generous: only a defect makes a test wait for it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A registrar that joins `peers`, ready.
-pub async fn registrar(id: u32, peers: &[&Registrar]) -> Registrar {
+pub(crate) async fn registrar(id: u32, peers: &[&Registrar]) -> Registrar {
     let mut builder = Registrar::builder()
         .server_id(ServerId(id))
         .asap("tcp://127.0.0.1:0")
@@ -27,11 +28,11 @@ pub async fn registrar(id: u32, peers: &[&Registrar]) -> Registrar {
 }
 
 /// Where elements and users find these registrars.
-pub fn asap(registrars: &[&Registrar]) -> Vec<Endpoint> {
+pub(crate) fn asap(registrars: &[&Registrar]) -> Vec<Endpoint> {
     registrars.iter().flat_map(|registrar| registrar.asap_endpoints().to_vec()).collect()
 }
 
-pub async fn user(registrars: &[&Registrar]) -> PoolUser {
+pub(crate) async fn user(registrars: &[&Registrar]) -> PoolUser {
     PoolUser::builder()
         .registrars(asap(registrars))
         .timers(TimerProfile::Fast)
@@ -40,7 +41,11 @@ pub async fn user(registrars: &[&Registrar]) -> PoolUser {
         .expect("the pool user starts")
 }
 
-pub fn element(pool: &'static str, registrars: &[&Registrar], listener: &TcpListener) -> PoolElementBuilder {
+pub(crate) fn element(
+    pool: &'static str,
+    registrars: &[&Registrar],
+    listener: &TcpListener,
+) -> PoolElementBuilder {
     PoolElement::builder(pool)
         .registrars(asap(registrars))
         .timers(TimerProfile::Fast)
@@ -48,24 +53,24 @@ pub fn element(pool: &'static str, registrars: &[&Registrar], listener: &TcpList
 }
 
 /// An element that echoes bytes, until killed.
-pub struct Echo {
-    pub element: Option<PoolElement>,
+pub(crate) struct Echo {
+    pub(crate) element: Option<PoolElement>,
     serving: JoinHandle<()>,
 }
 
 impl Echo {
-    pub async fn start(pool: &'static str, registrars: &[&Registrar]) -> Self {
+    pub(crate) async fn start(pool: &'static str, registrars: &[&Registrar]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let element = element(pool, registrars, &listener).register().await.expect("registered");
         Self { element: Some(element), serving: tokio::spawn(echo(listener)) }
     }
 
-    pub fn element(&self) -> &PoolElement {
+    pub(crate) fn element(&self) -> &PoolElement {
         self.element.as_ref().expect("not killed")
     }
 
     /// Stops serving, without a word to the registrar: connections break, the registration stays.
-    pub fn stop_serving(&self) {
+    pub(crate) fn stop_serving(&self) {
         self.serving.abort();
     }
 }
@@ -88,7 +93,7 @@ async fn echo(listener: TcpListener) {
 }
 
 /// Sends `text` and expects it back.
-pub async fn echoed(stream: &mut TcpStream, text: &[u8]) -> std::io::Result<()> {
+pub(crate) async fn echoed(stream: &mut TcpStream, text: &[u8]) -> std::io::Result<()> {
     stream.write_all(text).await?;
     let mut answer = vec![0; text.len()];
     stream.read_exact(&mut answer).await?;
@@ -97,7 +102,7 @@ pub async fn echoed(stream: &mut TcpStream, text: &[u8]) -> std::io::Result<()> 
 }
 
 /// Waits until `condition` holds.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
@@ -106,7 +111,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Whether all these registrars hold the same elements with the same owners.
-pub fn agree(registrars: &[&Registrar]) -> bool {
+pub(crate) fn agree(registrars: &[&Registrar]) -> bool {
     let mut views = registrars.iter().map(|registrar| {
         registrar.handlespace(|handlespace| {
             let owners: Vec<_> =
@@ -119,12 +124,12 @@ pub fn agree(registrars: &[&Registrar]) -> bool {
 }
 
 /// How many elements this registrar knows.
-pub fn elements(registrar: &Registrar) -> usize {
+pub(crate) fn elements(registrar: &Registrar) -> usize {
     registrar.handlespace(|handlespace| handlespace.len())
 }
 
 /// How many elements this registrar thinks that `owner` owns.
-pub fn owned(registrar: &Registrar, owner: &Registrar) -> usize {
+pub(crate) fn owned(registrar: &Registrar, owner: &Registrar) -> usize {
     let owner = owner.id();
     registrar.handlespace(|handlespace| handlespace.owned_count(owner))
 }

@@ -1,0 +1,223 @@
+//! The registrars and elements of the demo, to be killed and brought back.
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rserpool::machine::Endpoint;
+use rserpool::wire::{PeIdentifier, PoolHandle, ServerId};
+use rserpool::{PoolElement, Registrar, TimerProfile};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+use super::timeline::column;
+use crate::failure::Failure;
+use crate::pe::echo;
+
+/// The pool.
+pub(super) const POOL: &str = "echo";
+
+const REGISTRARS: u32 = 3;
+const ELEMENTS: u32 = 4;
+/// How long what is left of a killed element may take to vanish.
+const VANISH: Duration = Duration::from_secs(1);
+
+pub(super) struct Cluster {
+    registrars: Vec<RegistrarSite>,
+    elements: Vec<ElementSite>,
+}
+
+/// Where a registrar runs, or ran.
+struct RegistrarSite {
+    id: ServerId,
+    asap: Endpoint,
+    enrp: Endpoint,
+    running: Option<Registrar>,
+}
+
+/// Where an element runs, or ran.
+struct ElementSite {
+    id: PeIdentifier,
+    service: SocketAddr,
+    running: Option<Host>,
+}
+
+/// An element on a runtime of its own, which stands for a process: what dies with it, dies at once.
+struct Host {
+    runtime: Runtime,
+    element: PoolElement,
+}
+
+impl Cluster {
+    /// Starts everything. Each registrar knows those before it, elements know all of them.
+    pub(super) async fn start() -> Result<Self, Failure> {
+        let any: Endpoint = Endpoint::tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let mut cluster = Self { registrars: Vec::new(), elements: Vec::new() };
+        for number in 1..=REGISTRARS {
+            let site = RegistrarSite { id: ServerId(number), asap: any.clone(), enrp: any.clone(), running: None };
+            cluster.registrars.push(site);
+            cluster.revive_registrar(ServerId(number)).await?;
+        }
+        for number in 1..=ELEMENTS {
+            let service = SocketAddr::from(([127, 0, 0, 1], 0));
+            let id = PeIdentifier(0xe000_0000 + number);
+            cluster.elements.push(ElementSite { id, service, running: None });
+            cluster.revive_element(id).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Where users find the registrars.
+    pub(super) fn asap_endpoints(&self) -> Vec<Endpoint> {
+        self.registrars.iter().map(|site| site.asap.clone()).collect()
+    }
+
+    /// The registrar with the most elements, and one of its elements: one of those in `preferred` if it can be.
+    pub(super) fn victims(&self, preferred: &[PeIdentifier]) -> Result<(ServerId, PeIdentifier), Failure> {
+        let home = self.registrars.iter().max_by_key(|site| self.owned_by(site.id)).map(|site| site.id);
+        let children = home.map(|home| self.children(home)).unwrap_or_default();
+        let element = children.iter().find(|id| preferred.contains(id)).or_else(|| children.first());
+        home.zip(element.copied()).ok_or_else(|| Failure::new("there is nobody to kill"))
+    }
+
+    /// How many elements the registrar owns, in the eyes of the others or its own.
+    pub(super) fn owned_by(&self, home: ServerId) -> usize {
+        self.children(home).len()
+    }
+
+    fn children(&self, home: ServerId) -> Vec<PeIdentifier> {
+        let Some(registrar) = self.running().next() else { return Vec::new() };
+        registrar.handlespace(|handlespace| {
+            let owned = handlespace.owned(home).filter_map(|key| handlespace.element(key));
+            owned.map(|element| element.identifier()).collect()
+        })
+    }
+
+    /// Whether no registrar knows the element.
+    pub(super) fn is_forgotten(&self, element: PeIdentifier) -> bool {
+        self.running().all(|registrar| {
+            registrar.handlespace(|handlespace| handlespace.find(POOL.as_bytes(), element).is_none())
+        })
+    }
+
+    /// Whether no registrar has elements of `home`, and all elements that run are there.
+    pub(super) fn is_without(&self, home: ServerId) -> bool {
+        let alive = self.elements.iter().filter(|site| site.running.is_some()).count();
+        self.running().all(|registrar| {
+            registrar.handlespace(|handlespace| handlespace.owned_count(home) == 0 && handlespace.len() == alive)
+        })
+    }
+
+    /// Whether all registrars have the same elements of the same owners, by their checksums.
+    pub(super) fn agrees(&self) -> bool {
+        let owners: BTreeSet<_> = self
+            .running()
+            .map(|registrar| {
+                registrar.handlespace(|handlespace| {
+                    let owners = handlespace.owners().filter(|owner| handlespace.owned_count(*owner) > 0);
+                    owners.map(|owner| (owner, handlespace.checksum(owner))).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        owners.len() == 1
+    }
+
+    /// Whether everything runs, and every element is at every registrar.
+    pub(super) fn is_whole(&self) -> bool {
+        let complete = |registrar: &Registrar| registrar.handlespace(|handlespace| handlespace.len()) == ELEMENTS as usize;
+        self.running().count() == REGISTRARS as usize && self.running().all(complete) && self.agrees()
+    }
+
+    /// Every element with its home, and every registrar with its checksum.
+    pub(super) fn describe(&self) -> Vec<String> {
+        let Some(registrar) = self.running().next() else { return Vec::new() };
+        registrar.handlespace(|handlespace| {
+            let pool = handlespace.pool(POOL.as_bytes());
+            let elements = pool.iter().flat_map(|pool| pool.elements());
+            let elements = elements.filter_map(|element| element.decode()).map(|element| {
+                let (id, service, home) = (column(element.identifier), &element.user_transport, element.home);
+                format!("element   {id}{service:<24} registered at {home}")
+            });
+            let registrars = self.registrars.iter().map(|site| {
+                let (id, checksum) = (column(site.id), handlespace.checksum(site.id));
+                let asap = site.asap.to_string();
+                format!("registrar {id}{asap:<24} {} elements, checksum {checksum:04x}", handlespace.owned_count(site.id))
+            });
+            registrars.chain(elements).collect()
+        })
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Registrar> {
+        self.registrars.iter().filter_map(|site| site.running.as_ref())
+    }
+
+    /// Ends a registrar without handing its elements over.
+    pub(super) fn kill_registrar(&mut self, id: ServerId) -> Result<(), Failure> {
+        let site = self.registrars.iter_mut().find(|site| site.id == id);
+        // The registrar stops when its last handle is dropped.
+        site.and_then(|site| site.running.take()).map(drop).ok_or_else(|| missing(&id))
+    }
+
+    /// Ends an element without deregistering it.
+    pub(super) async fn kill_element(&mut self, id: PeIdentifier) -> Result<(), Failure> {
+        let site = self.elements.iter_mut().find(|site| site.id == id);
+        let Host { runtime, element } = site.and_then(|site| site.running.take()).ok_or_else(|| missing(&id))?;
+        tokio::task::spawn_blocking(move || {
+            runtime.shutdown_timeout(VANISH);
+            // Dropping an element deregisters it, which the dead do not do.
+            std::mem::forget(element);
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Starts a registrar, where it was before if it was, and waits until it serves.
+    pub(super) async fn revive_registrar(&mut self, id: ServerId) -> Result<(), Failure> {
+        let peers: Vec<_> =
+            self.registrars.iter().filter(|site| site.running.is_some()).map(|site| site.enrp.clone()).collect();
+        let site = self.registrars.iter_mut().find(|site| site.id == id).ok_or_else(|| missing(&id))?;
+        let mut builder = Registrar::builder()
+            .server_id(id)
+            .timers(TimerProfile::Fast)
+            .asap(site.asap.clone())
+            .enrp(site.enrp.clone());
+        for peer in peers {
+            builder = builder.peer(peer);
+        }
+        let registrar = builder.start().await?;
+        registrar.ready().await;
+        if let (Some(asap), Some(enrp)) = (registrar.asap_endpoints().first(), registrar.enrp_endpoint()) {
+            (site.asap, site.enrp) = (asap.clone(), enrp.clone());
+        }
+        site.running = Some(registrar);
+        Ok(())
+    }
+
+    /// Starts an element, where it was before if it was, and waits until it is registered.
+    pub(super) async fn revive_element(&mut self, id: PeIdentifier) -> Result<(), Failure> {
+        let registrars = self.asap_endpoints();
+        let site = self.elements.iter_mut().find(|site| site.id == id).ok_or_else(|| missing(&id))?;
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("element").enable_all().build()?;
+        let service = site.service;
+        let started = runtime.spawn(async move {
+            let listener = TcpListener::bind(service).await?;
+            let service = listener.local_addr()?;
+            tokio::spawn(echo::serve(listener));
+            let element = PoolElement::builder(PoolHandle::from(POOL))
+                .registrars(registrars)
+                .identifier(id)
+                .timers(TimerProfile::Fast)
+                .transport(service)
+                .register()
+                .await?;
+            Ok::<_, Failure>((service, element))
+        });
+        let element;
+        (site.service, element) = started.await??;
+        site.running = Some(Host { runtime, element });
+        Ok(())
+    }
+}
+
+fn missing(id: &impl std::fmt::Display) -> Failure {
+    Failure::new(format!("{id} does not run"))
+}

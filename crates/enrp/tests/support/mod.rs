@@ -1,0 +1,404 @@
+//! A network in memory: registrars, and clients that a test scripts, joined by links that take a millisecond. Time is virtual,
+//! so a run takes no time and repeats exactly.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+mod client;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rserpool_enrp::{RegistrarConfig, RegistrarEvent, RegistrarMachine, RegistrarTimers};
+use rserpool_machine::{
+    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol,
+};
+use rserpool_wire::{PeIdentifier, ServerId};
+
+pub use client::{Client, ClientId, element, policy_element};
+
+pub const ASAP_PORT: u16 = 3863;
+pub const ENRP_PORT: u16 = 9901;
+const LATENCY: Duration = Duration::from_millis(1);
+
+/// Whoever has links.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Node {
+    Registrar(ServerId),
+    Client(ClientId),
+}
+
+type End = (Node, LinkId);
+
+enum Happening {
+    Up { end: End, protocol: Protocol, remote: SocketAddr },
+    Down { end: End, reason: DownReason },
+    Message { end: End, bytes: Bytes },
+    Announcement { end: End, source: SocketAddr, bytes: Bytes },
+}
+
+pub struct Registrar {
+    pub machine: RegistrarMachine,
+    pub events: Vec<RegistrarEvent>,
+}
+
+/// The network.
+pub struct Net {
+    pub now: Instant,
+    pub registrars: BTreeMap<ServerId, Registrar>,
+    pub clients: BTreeMap<ClientId, Client>,
+    /// The other end of each link that is up or coming up.
+    wires: BTreeMap<End, End>,
+    queue: BinaryHeap<Reverse<(Instant, u64)>>,
+    happenings: BTreeMap<u64, Happening>,
+    /// Multicast groups by protocol.
+    groups: Vec<(Protocol, End)>,
+    /// Nodes that neither send nor receive, though their links stay up.
+    pub silent: BTreeSet<Node>,
+    /// Pairs that cannot reach each other.
+    cuts: BTreeSet<(Node, Node)>,
+    sequence: u64,
+    accepted: u64,
+    /// Messages that registrars have sent, by the type byte and protocol.
+    pub sent: BTreeMap<(Protocol, u8), usize>,
+    /// ENRP messages of this type are lost.
+    pub lose: Option<u8>,
+}
+
+pub fn address(node: Node, port: u16) -> SocketAddr {
+    let ip = match node {
+        Node::Registrar(id) => Ipv4Addr::from_bits(0x0a00_0000 | id.0),
+        Node::Client(ClientId(n)) => Ipv4Addr::from_bits(0x0a80_0000 | n),
+    };
+    SocketAddr::new(IpAddr::V4(ip), port)
+}
+
+pub fn config(id: u32, peers: &[u32]) -> RegistrarConfig {
+    let endpoint = |id, port| Endpoint::tcp(address(Node::Registrar(ServerId(id)), port));
+    let mut config = RegistrarConfig::new(ServerId(id));
+    config.asap = vec![endpoint(id, ASAP_PORT)];
+    config.enrp = Some(endpoint(id, ENRP_PORT));
+    config.peers = peers.iter().map(|peer| endpoint(*peer, ENRP_PORT)).collect();
+    config.timers = RegistrarTimers::fast();
+    config
+}
+
+impl Net {
+    #[allow(clippy::disallowed_methods, reason = "a starting point for virtual time")]
+    pub fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            registrars: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            groups: Vec::new(),
+            silent: BTreeSet::new(),
+            cuts: BTreeSet::new(),
+            sequence: 0,
+            accepted: 0,
+            sent: BTreeMap::new(),
+            lose: None,
+        }
+    }
+
+    /// A network with these registrars, each knowing those before it, all ready.
+    pub fn with(ids: &[u32]) -> Self {
+        let mut net = Self::new();
+        for (n, id) in ids.iter().enumerate() {
+            net.start(config(*id, &ids[..n]));
+            assert!(net.run_until(secs(5), |net| net.is_ready(*id)), "registrar {id} is ready");
+        }
+        net.run(millis(100));
+        net
+    }
+
+    pub fn start(&mut self, config: RegistrarConfig) -> ServerId {
+        let id = config.server_id;
+        let machine =
+            RegistrarMachine::new(config, u64::from(id.0), self.now).expect("a valid configuration");
+        self.registrars.insert(id, Registrar { machine, events: Vec::new() });
+        self.perform(id);
+        id
+    }
+
+    pub fn machine(&self, id: u32) -> &RegistrarMachine {
+        &self.registrars[&ServerId(id)].machine
+    }
+
+    pub fn events(&self, id: u32) -> &[RegistrarEvent] {
+        &self.registrars[&ServerId(id)].events
+    }
+
+    pub fn is_ready(&self, id: u32) -> bool {
+        self.machine(id).is_ready()
+    }
+
+    pub fn shutdown(&mut self, id: u32) {
+        let now = self.now;
+        let registrar = self.registrars.get_mut(&ServerId(id)).expect("a registrar");
+        registrar.machine.shutdown(now);
+        self.perform(ServerId(id));
+    }
+
+    /// Ends a registrar without notice; its links break.
+    pub fn crash(&mut self, id: u32) {
+        self.registrars.remove(&ServerId(id));
+        self.break_links(|node| node == Node::Registrar(ServerId(id)), |_| true);
+    }
+
+    /// Makes two nodes unreachable for each other, and breaks their links.
+    pub fn cut(&mut self, a: Node, b: Node) {
+        self.cuts.insert((a, b));
+        self.cuts.insert((b, a));
+        self.break_links(|node| node == a, |node| node == b);
+    }
+
+    pub fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// Breaks the links between two sets of nodes.
+    pub fn break_links(&mut self, from: impl Fn(Node) -> bool, to: impl Fn(Node) -> bool) {
+        let broken: Vec<End> = self
+            .wires
+            .iter()
+            .filter(|(a, b)| from(a.0) && to(b.0) || from(b.0) && to(a.0))
+            .map(|(a, _)| *a)
+            .collect();
+        for end in broken {
+            self.wires.remove(&end);
+            self.happens(Happening::Down { end, reason: DownReason::Failed("broken".into()) });
+        }
+    }
+
+    /// Joins a registrar to the multicast group of a protocol.
+    pub fn join(&mut self, id: u32, protocol: Protocol) {
+        let end = (Node::Registrar(ServerId(id)), self.accept());
+        self.groups.push((protocol, end));
+        let (now, remote) = (self.now, "224.0.1.185:3863".parse().expect("an address"));
+        let kind = LinkKind::Multicast;
+        let identity = PeerIdentity::Anonymous;
+        let input = Input::LinkUp { link: end.1, protocol, kind, remote: &[remote], identity };
+        let registrar = self.registrars.get_mut(&ServerId(id)).expect("a registrar");
+        registrar.machine.handle_input(now, input);
+        self.perform(ServerId(id));
+    }
+
+    fn accept(&mut self) -> LinkId {
+        self.accepted += 1;
+        LinkId::accepted(self.accepted)
+    }
+
+    fn happens(&mut self, happening: Happening) {
+        self.sequence += 1;
+        self.queue.push(Reverse((self.now + LATENCY, self.sequence)));
+        self.happenings.insert(self.sequence, happening);
+    }
+
+    /// Opens a link from `end` to whoever listens at `to`.
+    pub fn open(&mut self, end: End, protocol: Protocol, to: SocketAddr) {
+        let is_at = |node: &Node| address(*node, to.port()) == to;
+        let port = if protocol == Protocol::Asap { ASAP_PORT } else { ENRP_PORT };
+        let registrars = self.registrars.keys().map(|id| Node::Registrar(*id)).filter(|_| to.port() == port);
+        let clients =
+            self.clients.iter().filter(|(_, client)| client.listens).map(|(id, _)| Node::Client(*id));
+        let found = registrars.chain(clients).find(is_at);
+        match found.filter(|node| !self.cuts.contains(&(end.0, *node)) && !self.silent.contains(node)) {
+            Some(node) => {
+                let other = (node, self.accept());
+                self.wires.insert(end, other);
+                self.wires.insert(other, end);
+                let source = address(end.0, 40_000);
+                self.happens(Happening::Up { end: other, protocol, remote: source });
+                self.happens(Happening::Up { end, protocol, remote: to });
+            }
+            None => {
+                let reason = DownReason::ConnectFailed("refused".into());
+                self.happens(Happening::Down { end, reason });
+            }
+        }
+    }
+
+    /// Ends a link in good order.
+    pub fn close(&mut self, end: End) {
+        if let Some(other) = self.wires.remove(&end) {
+            self.wires.remove(&other);
+            self.happens(Happening::Down { end: other, reason: DownReason::Closed });
+        }
+        self.happens(Happening::Down { end, reason: DownReason::Requested });
+    }
+
+    pub fn transmit(&mut self, end: End, bytes: Bytes) {
+        if let Some((protocol, _)) = self.groups.iter().find(|(_, member)| *member == end).copied() {
+            let port = if protocol == Protocol::Asap { ASAP_PORT } else { ENRP_PORT };
+            let source = address(end.0, port);
+            let members: Vec<End> = self.groups.iter().filter(|g| g.0 == protocol).map(|g| g.1).collect();
+            for member in members {
+                self.happens(Happening::Announcement { end: member, source, bytes: bytes.clone() });
+            }
+            return;
+        }
+        if let Some(other) = self.wires.get(&end).copied()
+            && !self.silent.contains(&end.0)
+        {
+            self.happens(Happening::Message { end: other, bytes });
+        }
+    }
+
+    /// Takes the outputs of a registrar.
+    fn perform(&mut self, id: ServerId) {
+        let node = Node::Registrar(id);
+        while let Some(output) = self.registrars.get_mut(&id).and_then(|r| r.machine.poll_output()) {
+            match output {
+                Output::Connect { link, protocol, remote } => {
+                    let to = remote.socket_addresses().next().flatten().expect("an address");
+                    self.open((node, link), protocol, to);
+                }
+                Output::Transmit { link, bytes } => {
+                    let to_client =
+                        self.wires.get(&(node, link)).is_some_and(|end| matches!(end.0, Node::Client(_)));
+                    let protocol = if to_client { Protocol::Asap } else { Protocol::Enrp };
+                    *self.sent.entry((protocol, bytes[0])).or_default() += 1;
+                    if to_client || self.lose != Some(bytes[0]) {
+                        self.transmit((node, link), bytes);
+                    }
+                }
+                Output::Disconnect { link } => self.close((node, link)),
+                Output::Event(event) => {
+                    self.registrars.get_mut(&id).expect("a registrar").events.push(event);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, happening: Happening) {
+        let (Happening::Up { end, .. }
+        | Happening::Down { end, .. }
+        | Happening::Message { end, .. }
+        | Happening::Announcement { end, .. }) = &happening;
+        let (node, link) = *end;
+        let links = self.wires.contains_key(end);
+        match node {
+            Node::Client(id) => match happening {
+                Happening::Up { remote, .. } => self.client_link_up(id, link, remote),
+                Happening::Down { .. } => self.client_link_down(id, link),
+                Happening::Message { bytes, .. } if links && !self.silent.contains(&node) => {
+                    self.client_message(id, link, bytes);
+                }
+                _ => {}
+            },
+            Node::Registrar(id) => {
+                let (now, silent) = (self.now, self.silent.contains(&node));
+                let Some(registrar) = self.registrars.get_mut(&id) else { return };
+                let identity = PeerIdentity::Anonymous;
+                let remote;
+                let bytes_held;
+                let input = match happening {
+                    Happening::Up { protocol, remote: other, .. } => {
+                        remote = [other];
+                        Input::LinkUp {
+                            link,
+                            protocol,
+                            kind: LinkKind::PointToPoint,
+                            remote: &remote,
+                            identity,
+                        }
+                    }
+                    Happening::Down { reason, .. } => Input::LinkDown { link, reason },
+                    Happening::Message { bytes, .. } if links && !silent => {
+                        bytes_held = bytes;
+                        Input::Message { link, bytes: &bytes_held }
+                    }
+                    Happening::Announcement { source, bytes, .. } if !silent => {
+                        bytes_held = bytes;
+                        Input::Announcement { link, source, bytes: &bytes_held }
+                    }
+                    _ => return,
+                };
+                registrar.machine.handle_input(now, input);
+                self.perform(id);
+            }
+        }
+    }
+
+    /// Does the next thing that is due until `end`; `false` if there is none.
+    fn step(&mut self, end: Instant) -> bool {
+        let timers = self.registrars.iter().filter_map(|(id, r)| Some((r.machine.poll_timeout()?, *id)));
+        let timer = timers.min();
+        let next = self.queue.peek().map(|Reverse((at, _))| *at);
+        let at = timer.map(|(at, _)| at).into_iter().chain(next).min();
+        let Some(at) = at.filter(|at| *at <= end) else { return false };
+        self.now = self.now.max(at);
+        if next == Some(at) {
+            let Reverse((_, sequence)) = self.queue.pop().expect("it was there");
+            let happening = self.happenings.remove(&sequence).expect("each happens once");
+            self.deliver(happening);
+        } else if let Some((_, id)) = timer {
+            let now = self.now;
+            self.registrars.get_mut(&id).expect("it has a timer").machine.handle_timeout(now);
+            self.perform(id);
+        }
+        true
+    }
+
+    /// Lets this much time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until something is so; `false` if it is not so in time.
+    pub fn run_until(&mut self, time: Duration, so: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + time;
+        while !so(self) {
+            if !self.step(end) {
+                self.now = end;
+                return so(self);
+            }
+        }
+        true
+    }
+
+    /// The clock jumps: nobody got to do anything meanwhile.
+    pub fn jump(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// The elements that a registrar knows: pool, identifier, home.
+    pub fn view(&self, id: u32) -> Vec<(String, PeIdentifier, ServerId)> {
+        let pools = self.machine(id).handlespace().pools();
+        pools
+            .flat_map(|pool| {
+                let handle = pool.pool_handle().to_string();
+                pool.elements().map(move |e| (handle.clone(), e.identifier(), e.home())).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Asserts that all registrars that run agree on all elements and their homes.
+    pub fn assert_converged(&self) {
+        let mut views = self.registrars.keys().map(|id| (id, self.view(id.0)));
+        if let Some((first, expected)) = views.next() {
+            views.for_each(|(id, view)| assert_eq!(view, expected, "registrars {id} and {first} differ"));
+        }
+    }
+
+    pub fn wire_count(&self, a: Node, b: Node) -> usize {
+        self.wires.iter().filter(|(x, y)| x.0 == a && y.0 == b).count()
+    }
+}
+
+pub const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// What a client's inbox is.
+pub type Inbox = VecDeque<Bytes>;
