@@ -1,6 +1,6 @@
 //! The server hunt (RFC 5352 §3.6), which elements and users have in common; here with a user.
 use rserpool_asap::{AsapTimers, ConfigError, HomeLoss, UserConfig, UserEvent};
-use rserpool_machine::DownReason;
+use rserpool_machine::{DownReason, Machine, Output};
 use rserpool_wire::Transport;
 
 use crate::support::*;
@@ -41,21 +41,148 @@ fn a_failed_attempt_is_followed_by_one_at_another_registrar_5352_3_6_11() {
 #[test]
 fn t5_doubles_up_to_retran_max_and_another_set_is_tried_5352_3_6_12_15() {
     let mut user = Driver::user_of(&MANY);
-    let mut previous = user.attempts();
     for t5 in [10, 20, 40, 60, 60] {
-        user.pass(seconds(t5) * 3 / 4 - millis(1));
-        assert_eq!(user.attempts(), previous, "T5 of {t5} s expired too early");
-        // T5 is shortened at random by up to a quarter.
-        user.pass(seconds(t5) / 4 + millis(2));
-        let now = user.attempts();
-        assert!(now.iter().all(|registrar| !previous.contains(registrar)), "the same set after {t5} s");
-        previous = now;
-        // Align with the moment of expiry again: the rest of this round starts now.
-        user = align(user);
+        let before = user.attempts();
+        let wait = user.machine.poll_timeout().expect("T5") - user.now;
+        assert!(wait <= seconds(t5) && wait >= seconds(t5) * 3 / 4, "{wait:?} for a T5 of {t5} s");
+        user.pass(wait);
+        let after = user.attempts();
+        assert_eq!(after.len(), 3);
+        assert!(after.iter().all(|registrar| !before.contains(registrar)), "the same set after {t5} s");
     }
 }
 
-/// A later T5 must be measured from its start: finds it by the machine's own deadline.
-fn align(user: Driver<rserpool_asap::UserMachine>) -> Driver<rserpool_asap::UserMachine> {
-    user
+#[test]
+fn t5_is_back_at_its_initial_value_after_a_home_was_found_5352_3_6_10() {
+    let mut user = Driver::user_of(&[R1]);
+    user.pass(seconds(100));
+    let link = user.up(R1);
+    user.pass(seconds(100));
+    user.cut(link);
+    let wait = user.machine.poll_timeout().expect("T5") - user.now;
+    assert!(wait <= seconds(10), "{wait:?}");
+}
+
+#[test]
+fn the_hunt_never_ends_and_says_once_that_no_registrar_can_be_reached() {
+    let mut user = Driver::user_of(&[R1, R2]);
+    let exhausted = UserEvent::RegistrarsExhausted { known: 2 };
+    user.refuse(R1);
+    assert_eq!(user.take_events(), []);
+    user.refuse_all();
+    assert_eq!(user.take_events(), [exhausted.clone()]);
+    for _ in 0..50 {
+        user.pass(seconds(60));
+        assert!(!user.connecting.is_empty());
+        user.refuse_all();
+    }
+    assert_eq!(user.take_events(), []);
+    user.pass(seconds(60));
+    let link = user.up(R2);
+    user.pass(seconds(60));
+    user.clear();
+    user.cut(link);
+    user.refuse_all();
+    let lost = UserEvent::HomeLost {
+        endpoint: Some(endpoint(R2)),
+        reason: HomeLoss::Link(DownReason::Closed),
+    };
+    assert_eq!(user.take_events(), [lost, exhausted]);
+}
+
+#[test]
+fn a_registrar_that_drops_every_link_is_not_connected_to_in_a_tight_loop() {
+    let mut user = Driver::user_of(&[R1]);
+    let mut connections = 0;
+    for _ in 0..6_000 {
+        if !user.connecting.is_empty() {
+            connections += 1;
+            let link = user.up(R1);
+            user.cut(link);
+        }
+        user.pass(millis(100));
+    }
+    // 10 min at T5 of 10, 20, 40, 60, 60 s …
+    assert!((5..20).contains(&connections), "{connections} connections in 10 min");
+}
+
+#[test]
+fn an_announced_registrar_is_tried_at_once_and_forgotten_when_t7_expires_5352_3_6_02_03() {
+    let mut user = Driver::user_of(&[]);
+    assert!(user.connecting.is_empty());
+    let transport = Transport::Tcp(([10, 0, 0, 7], 3863).into());
+    user.announce(vec![transport.clone()]);
+    assert_eq!(user.attempts(), ["tcp://10.0.0.7:3863"]);
+    user.pass(seconds(4));
+    user.announce(vec![transport]);
+    user.pass(seconds(4));
+    assert_eq!(user.machine.registrars().count(), 1, "T7 was restarted");
+    user.pass(seconds(2));
+    assert_eq!(user.machine.registrars().count(), 0);
+}
+
+#[test]
+fn a_configured_registrar_is_never_forgotten_even_if_it_announces_itself() {
+    let mut user = Driver::user_of(&[R1]);
+    user.announce(vec![Transport::Tcp(([10, 0, 0, 1], 3863).into())]);
+    user.pass(seconds(60));
+    assert_eq!(user.machine.registrars().count(), 1);
+}
+
+#[test]
+fn an_announcement_without_transports_means_sctp_at_its_source() {
+    let mut user = Driver::user_of(&[]);
+    user.announce(Vec::new());
+    assert_eq!(user.attempts(), ["sctp://10.9.9.9:3863"]);
+}
+
+#[test]
+fn in_a_secured_scope_registrars_are_reached_over_tls_only() {
+    let config = UserConfig { secured: true, ..UserConfig::default() };
+    let mut user = Driver::user(config);
+    user.announce(vec![Transport::Tcp(([10, 0, 0, 7], 3864).into())]);
+    assert_eq!(user.attempts(), ["tls://10.0.0.7:3864"]);
+    let refused = user.machine.add_registrar(endpoint(R1));
+    assert_eq!(refused, Err(ConfigError::UnsecuredRegistrar(endpoint(R1))));
+}
+
+#[test]
+fn forged_announcements_are_remembered_in_a_bounded_number() {
+    let mut user = Driver::user(UserConfig { max_announced: 8, ..UserConfig::default() });
+    for host in 0..200 {
+        user.announce(vec![Transport::Tcp(([10, 0, 1, host], 3863).into())]);
+    }
+    assert_eq!(user.machine.registrars().count(), 8);
+}
+
+#[test]
+fn a_registrar_can_be_added_later() {
+    let mut user = Driver::user_of(&[]);
+    user.machine.add_registrar(endpoint(R1)).expect("no secured scope");
+    user.drain();
+    assert_eq!(user.attempts(), [R1]);
+}
+
+#[test]
+fn the_load_of_many_users_is_spread_over_the_registrars() {
+    let mut first = std::collections::BTreeMap::<String, u32>::new();
+    for seed in 0..300 {
+        let config = UserConfig { registrars: endpoints(&[R1, R2, R3]), ..UserConfig::default() };
+        let now = Driver::user_of(&[]).now;
+        let mut machine = rserpool_asap::UserMachine::new(config, seed, now).expect("a configuration");
+        if let Some(Output::Connect { remote, .. }) = machine.poll_output() {
+            *first.entry(remote.to_string()).or_default() += 1;
+        }
+    }
+    assert_eq!(first.len(), 3);
+    assert!(first.values().all(|count| (60..140).contains(count)), "{first:?}");
+}
+
+#[test]
+fn the_fast_profile_hunts_in_fractions_of_a_second() {
+    let timers = AsapTimers::fast();
+    let mut user = Driver::user(UserConfig { registrars: endpoints(&MANY), timers, ..UserConfig::default() });
+    let before = user.attempts();
+    user.pass(millis(200));
+    assert_ne!(user.attempts(), before);
 }
