@@ -87,13 +87,17 @@ pub(crate) fn server(text: &str) -> Result<ServerId, String> {
 }
 
 fn identifier<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error| format!("{error}: write 0x and up to 8 hexadecimal digits, or a 32-bit decimal number"))
+    text.parse().map_err(|error| {
+        format!("{error}: write 0x and up to 8 hexadecimal digits, or a 32-bit decimal number")
+    })
 }
 
 /// Reads a time in seconds, fractions allowed, more than 0.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| "write a number of seconds, such as 2.5".into())
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write a number of seconds, such as 2.5".into())
 }
 
 /// Reads a number from 1 on.

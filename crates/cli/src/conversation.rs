@@ -74,7 +74,9 @@ impl Conversation {
             failovers += 1;
             if started.elapsed() >= self.reach.patience() {
                 let patience = self.reach.patience();
-                return Err(Failure::new(format!("no answer within {patience:?} (element {element}: {error})")));
+                return Err(Failure::new(format!(
+                    "no answer within {patience:?} (element {element}: {error})"
+                )));
             }
             // A connection may end for reasons of its own, so an element that closed it gets one more chance. Silence
             // that long is a failure.

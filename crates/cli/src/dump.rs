@@ -62,7 +62,9 @@ fn fetch<T: DeserializeOwned>(agent: &ureq::Agent, address: &str, path: &str) ->
 fn text(Dump { handlespace, peers }: &Dump) -> String {
     let mut elements = Table::new(["POOL", "ELEMENT", "HOME", "POLICY", "LIFE", "SERVICE", "ASAP"]);
     for pool in &handlespace.pools {
-        for ElementReport { id, home, policy, life_seconds, user_transport, asap_transport, .. } in &pool.elements {
+        for ElementReport { id, home, policy, life_seconds, user_transport, asap_transport, .. } in
+            &pool.elements
+        {
             elements.row([
                 pool.handle.clone(),
                 id.clone(),
@@ -79,7 +81,8 @@ fn text(Dump { handlespace, peers }: &Dump) -> String {
         owners.row([owner.server.clone(), owner.elements.to_string(), owner.checksum.clone()]);
     }
     let mut known = Table::new(["PEER", "STATE", "LINK", "HEARD", "ELEMENTS", "CHECKSUM", "ENDPOINT"]);
-    for PeerReport { server, state, linked, last_heard_ms, elements, checksum, endpoint, .. } in &peers.peers {
+    for PeerReport { server, state, linked, last_heard_ms, elements, checksum, endpoint, .. } in &peers.peers
+    {
         known.row([
             server.clone(),
             state.clone(),

@@ -4,8 +4,8 @@
 //! Identifiers are text of the form `0x%08x`, bytes are lower-case hex, times are seconds, and what is absent on the wire
 //! is absent here.
 use rserpool::wire::{
-    ErrorCause, OperationError, Policy, PolicyType, PoolElement, PoolHandle, RegistrationLife, ServerInformation,
-    Transport, TransportUse,
+    ErrorCause, OperationError, Policy, PolicyType, PoolElement, PoolHandle, RegistrationLife,
+    ServerInformation, Transport, TransportUse,
 };
 use serde_json::{Map, Value, json};
 

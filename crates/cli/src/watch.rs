@@ -57,7 +57,9 @@ fn object(change: &PoolChange) -> Value {
     match change {
         PoolChange::Added(element) => json!({ "change": "added", "element": values::element(element) }),
         PoolChange::Updated(element) => json!({ "change": "updated", "element": values::element(element) }),
-        PoolChange::Removed(identifier) => json!({ "change": "removed", "identifier": identifier.to_string() }),
+        PoolChange::Removed(identifier) => {
+            json!({ "change": "removed", "identifier": identifier.to_string() })
+        }
         other => json!({ "change": format!("{other:?}") }),
     }
 }

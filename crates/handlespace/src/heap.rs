@@ -62,6 +62,10 @@ impl<E: Entry> Heap<E> {
 
     /// Puts an entry of the same element in the stead of the one at `place`.
     pub(crate) fn replace(&mut self, place: usize, entry: E, places: &mut Places) {
+        if self.fits_between_neighbours(place, &entry) {
+            self.put(place, entry, places);
+            return;
+        }
         self.cut_sorted(place, &entry);
         if self.parent(place).is_some_and(|parent| *parent > entry) {
             self.sift_up(place, entry, places);
@@ -130,16 +134,16 @@ impl<E: Entry> Heap<E> {
         self.sorted = end + 1;
     }
 
-    /// Cuts the sorted entries short of `place` and of whatever is behind `entry`, which is to come to that place; unless
-    /// the entry fits between its neighbours.
-    fn cut_sorted(&mut self, place: usize, entry: &E) {
+    /// Whether the entry can come to a place among the sorted ones without any other having to move.
+    fn fits_between_neighbours(&self, place: usize, entry: &E) -> bool {
         let neighbour = |place: usize| self.entries.get(place);
-        if place + 1 < self.sorted
+        place + 1 < self.sorted
             && neighbour(place + 1).is_some_and(|next| entry < next)
             && neighbour(place.wrapping_sub(1)).is_none_or(|previous| previous < entry)
-        {
-            return;
-        }
+    }
+
+    /// Cuts the sorted entries short of `place` and of whatever is behind `entry`, which is to come to that place.
+    fn cut_sorted(&mut self, place: usize, entry: &E) {
         self.sorted = self.sorted.min(place);
         while let Some(last) = self.sorted.checked_sub(1)
             && self.entries.get(last).is_some_and(|last| last > entry)

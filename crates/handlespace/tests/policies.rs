@@ -1,4 +1,5 @@
 //! What registrars select, policy by policy (RFC 5356, "ENRP Server Considerations").
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
 //! What pool users select from the list that a registrar returned (RFC 5356, "Pool User Considerations").
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod support;
 
 use std::collections::BTreeMap;

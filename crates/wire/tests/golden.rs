@@ -1,5 +1,6 @@
 //! Messages of the reference implementation, captured on the wire, and what Wireshark's dissectors read in them: a second
-//! opinion that owes nothing to this crate. `golden/messages.tsv` has one message a line.
+//! opinion that owes nothing to this crate. `golden/messages.tsv` has one message a line; ENRP_TAKEOVER_SERVER is what that
+//! implementation tried to send and could not.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

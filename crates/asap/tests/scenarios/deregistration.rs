@@ -15,8 +15,11 @@ fn confirmed(id: RegistrationId) -> ElementEvent {
     ElementEvent::Deregistered { id, outcome: DeregistrationOutcome::Confirmed }
 }
 
-const GRANTED: DeregistrationResponse<'static> =
-    DeregistrationResponse { pool_handle: rserpool_wire::PoolHandle::new(b"echo"), identifier: PeIdentifier(1), error: None };
+const GRANTED: DeregistrationResponse<'static> = DeregistrationResponse {
+    pool_handle: rserpool_wire::PoolHandle::new(b"echo"),
+    identifier: PeIdentifier(1),
+    error: None,
+};
 
 #[test]
 fn a_deregistration_goes_to_the_home_and_is_confirmed_5352_3_2_02_06() {
@@ -54,7 +57,10 @@ fn when_t3_expires_another_registrar_is_asked_once_5352_3_2_05() {
     deregistration_sent(&mut pe, link);
     pe.clear();
     pe.pass(seconds(30));
-    assert_eq!(pe.take_events(), [ElementEvent::Deregistered { id, outcome: DeregistrationOutcome::TimedOut }]);
+    assert_eq!(
+        pe.take_events(),
+        [ElementEvent::Deregistered { id, outcome: DeregistrationOutcome::TimedOut }]
+    );
     assert!(pe.nothing_sent() && pe.is_up(link));
 }
 

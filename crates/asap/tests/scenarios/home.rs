@@ -11,10 +11,8 @@ fn when_the_home_dies_the_element_hunts_at_once_and_registers_again() {
     let (mut pe, link, id) = Driver::registered();
     pe.machine.add_registrar(endpoint(R2)).expect("no secured scope");
     pe.cut(link);
-    let lost = ElementEvent::HomeLost {
-        endpoint: Some(endpoint(R1)),
-        reason: HomeLoss::Link(DownReason::Closed),
-    };
+    let lost =
+        ElementEvent::HomeLost { endpoint: Some(endpoint(R1)), reason: HomeLoss::Link(DownReason::Closed) };
     assert_eq!(pe.take_events(), [lost]);
     assert_eq!(pe.attempts(), [R1, R2]);
     let link = pe.up(R2);

@@ -70,7 +70,7 @@ fn the_hunt_never_ends_and_says_once_that_no_registrar_can_be_reached() {
     user.refuse(R1);
     assert_eq!(user.take_events(), []);
     user.refuse_all();
-    assert_eq!(user.take_events(), [exhausted.clone()]);
+    assert_eq!(user.next_event(), Some(exhausted.clone()));
     for _ in 0..50 {
         user.pass(seconds(60));
         assert!(!user.connecting.is_empty());
@@ -83,10 +83,8 @@ fn the_hunt_never_ends_and_says_once_that_no_registrar_can_be_reached() {
     user.clear();
     user.cut(link);
     user.refuse_all();
-    let lost = UserEvent::HomeLost {
-        endpoint: Some(endpoint(R2)),
-        reason: HomeLoss::Link(DownReason::Closed),
-    };
+    let lost =
+        UserEvent::HomeLost { endpoint: Some(endpoint(R2)), reason: HomeLoss::Link(DownReason::Closed) };
     assert_eq!(user.take_events(), [lost, exhausted]);
 }
 

@@ -209,7 +209,10 @@ fn a_registrar_that_expires_everything_at_once_is_not_flooded() {
     let (mut pe, link, _) = Driver::registered();
     let mut registrations = 0;
     for _ in 0..100 {
-        pe.say(link, DeregistrationResponse { pool_handle: echo(), identifier: PeIdentifier(1), error: None });
+        pe.say(
+            link,
+            DeregistrationResponse { pool_handle: echo(), identifier: PeIdentifier(1), error: None },
+        );
         while pe.next_sent().is_some() {
             registrations += 1;
             pe.answer_registration(link, PeIdentifier(1), None);
@@ -227,7 +230,10 @@ fn a_warning_is_passed_on() {
     pe.clear();
     let error = ErrorCause::new(CauseCode::INVALID_VALUES).into();
     let identifier = PeIdentifier(1);
-    pe.say(link, RegistrationResponse { rejected: false, pool_handle: echo(), identifier, error: Some(error) });
+    pe.say(
+        link,
+        RegistrationResponse { rejected: false, pool_handle: echo(), identifier, error: Some(error) },
+    );
     assert!(pe.machine.is_registered(id));
     assert!(matches!(
         pe.take_events().as_slice(),
@@ -260,7 +266,8 @@ fn what_cannot_be_registered_is_refused() {
     assert!(matches!(pe.machine.register(pe.now, wrong), Err(RegisterError::TooLong(_))));
     let id = pe.register(registration(1));
     assert_eq!(pe.machine.register(pe.now, registration(2)), Err(RegisterError::TooMany { limit: 1 }));
-    let huge = Policy::Other { policy_type: rserpool_wire::PolicyType(0x8000_0000), data: vec![0; 65_530].into() };
+    let huge =
+        Policy::Other { policy_type: rserpool_wire::PolicyType(0x8000_0000), data: vec![0; 65_530].into() };
     assert!(matches!(pe.machine.set_policy(pe.now, id, huge), Err(SetPolicyError::TooLong(_))));
     pe.deregister(id);
     let gone = pe.machine.set_policy(pe.now, id, Policy::RoundRobin);

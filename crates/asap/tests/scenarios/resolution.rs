@@ -105,9 +105,10 @@ fn after_max_request_retransmit_it_is_reported_5352_3_7_2() {
 fn when_the_link_breaks_the_request_goes_to_the_next_home_5352_3_3_04_05() {
     let (mut pu, link) = Driver::at_home();
     let request = pu.resolve(None, Freshness::CacheAllowed);
+    pu.machine.add_registrar(endpoint(R2)).expect("no secured scope");
     pu.cut(link);
     pu.clear();
-    let link = pu.up(R1);
+    let link = pu.up(R2);
     pu.resolution_sent(link);
     pu.list(link, &[1], false);
     assert!(pu.take_events().contains(&resolved(request)));
@@ -128,7 +129,10 @@ fn an_unknown_pool_is_told_from_a_refusal_5352_3_3_17() {
     ));
     pu.resolve(None, Freshness::CacheAllowed);
     pu.list(link, &[], false);
-    assert!(matches!(pu.next_event(), Some(UserEvent::ResolveFailed { error: ResolveError::UnknownPool, .. })));
+    assert!(matches!(
+        pu.next_event(),
+        Some(UserEvent::ResolveFailed { error: ResolveError::UnknownPool, .. })
+    ));
 }
 
 #[test]
@@ -244,7 +248,10 @@ fn a_handle_that_is_too_long_fails_at_once() {
     let handle = PoolHandle::from(vec![b'x'; 65_531]);
     pu.machine.resolve(pu.now, &handle, None, Freshness::CacheAllowed);
     pu.drain();
-    assert!(matches!(pu.next_event(), Some(UserEvent::ResolveFailed { error: ResolveError::TooLong(_), .. })));
+    assert!(matches!(
+        pu.next_event(),
+        Some(UserEvent::ResolveFailed { error: ResolveError::TooLong(_), .. })
+    ));
 }
 
 #[test]

@@ -337,10 +337,8 @@ impl<M: Machine<Event: Debug>> Driver<M> {
     fn link_up(&mut self, link: LinkId, identity: PeerIdentity) {
         let remote = [([10, 0, 0, 1], 3863).into()];
         let (protocol, kind) = (Protocol::Asap, LinkKind::PointToPoint);
-        self.machine.handle_input(
-            self.now,
-            Input::LinkUp { link, protocol, kind, remote: &remote, identity },
-        );
+        self.machine
+            .handle_input(self.now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });
         self.drain();
     }
 

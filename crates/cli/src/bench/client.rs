@@ -49,7 +49,9 @@ pub(super) async fn measure(
     };
     match timeout(measurement.seconds + GRACE, everybody).await {
         Ok(ended) => ended?,
-        Err(_) => return Err(Failure::new(format!("{}: the registrar stopped answering", measurement.registrar))),
+        Err(_) => {
+            return Err(Failure::new(format!("{}: the registrar stopped answering", measurement.registrar)));
+        }
     }
     total.elapsed = started.elapsed();
     Ok(total)
@@ -111,7 +113,8 @@ impl Outcome {
     fn answered(&mut self, sent: &mut VecDeque<(Instant, usize)>, now: Instant, mut count: usize) {
         while let Some((at, left)) = sent.front_mut().filter(|_| count > 0) {
             let these = count.min(*left);
-            let nanoseconds = u64::try_from(now.duration_since(*at).as_nanos()).unwrap_or(LONGEST_NANOSECONDS);
+            let nanoseconds =
+                u64::try_from(now.duration_since(*at).as_nanos()).unwrap_or(LONGEST_NANOSECONDS);
             self.latency.saturating_record_n(nanoseconds.max(1), these as u64);
             count -= these;
             *left -= these;

@@ -67,10 +67,10 @@ pub(super) fn register(measurement: &Measurement, client: u32) -> Result<Script,
         };
         Message::from(asap::Registration { pool_handle: pool_handle(), element })
     };
-    let acks =
-        identifiers().map(|identifier| asap::EndpointKeepAliveAck { pool_handle: pool_handle(), identifier }.into());
-    let farewell =
-        identifiers().map(|identifier| asap::Deregistration { pool_handle: pool_handle(), identifier }.into());
+    let acks = identifiers()
+        .map(|identifier| asap::EndpointKeepAliveAck { pool_handle: pool_handle(), identifier }.into());
+    let farewell = identifiers()
+        .map(|identifier| asap::Deregistration { pool_handle: pool_handle(), identifier }.into());
     let requests = encode(measurement.dialect, identifiers().map(registration))?;
     Ok(Script {
         keep_alive_acks: encode(measurement.dialect, acks)?,
@@ -92,10 +92,7 @@ impl Script {
     }
 }
 
-fn encode<'a>(
-    dialect: Dialect,
-    messages: impl IntoIterator<Item = Message<'a>>,
-) -> Result<Bytes, Failure> {
+fn encode<'a>(dialect: Dialect, messages: impl IntoIterator<Item = Message<'a>>) -> Result<Bytes, Failure> {
     let mut buffer = BytesMut::new();
     for message in messages {
         message.encode(dialect, &mut buffer)?;
@@ -120,7 +117,8 @@ impl Pool {
         existing: Option<String>,
         elements: u32,
     ) -> Result<Self, Failure> {
-        let mut pool = Self { handle: existing.clone().unwrap_or_else(|| POOL.to_owned()).into(), elements: Vec::new() };
+        let mut pool =
+            Self { handle: existing.clone().unwrap_or_else(|| POOL.to_owned()).into(), elements: Vec::new() };
         if existing.is_none() {
             for _ in 0..elements {
                 let element = PoolElement::builder(pool.handle.clone())
@@ -164,7 +162,8 @@ impl Pool {
                     _ => continue,
                 };
                 writing.abort();
-                return error.map_or(Ok(()), |error| Err(Failure::new(format!("pool {}: {error}", self.handle))));
+                return error
+                    .map_or(Ok(()), |error| Err(Failure::new(format!("pool {}: {error}", self.handle))));
             }
         }
         Err(Failure::new(format!("{}: the registrar closed the connection", measurement.registrar)))

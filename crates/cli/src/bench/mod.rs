@@ -105,7 +105,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let (operation, measurement, outcome) = match arguments.operation {
         Operation::Resolve { measurement, pool, elements, items } => {
             let pool = load::Pool::find(&measurement, pool, elements).await?;
-            let outcome = client::measure(&measurement, |_| load::resolve(&measurement, pool.handle(), items)).await;
+            let outcome =
+                client::measure(&measurement, |_| load::resolve(&measurement, pool.handle(), items)).await;
             pool.leave().await;
             ("resolve", measurement, outcome)
         }
@@ -140,8 +141,16 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let Self { operation, connections, pipeline, seconds, responses, rejected, responses_per_second, latency_us } =
-            self;
+        let Self {
+            operation,
+            connections,
+            pipeline,
+            seconds,
+            responses,
+            rejected,
+            responses_per_second,
+            latency_us,
+        } = self;
         let Latency { p50, p90, p99, max } = latency_us;
         format!(
             "{operation}: {responses_per_second:.0} responses/s ({responses} in {seconds:.2} s, {rejected} rejected; \

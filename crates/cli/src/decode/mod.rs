@@ -64,7 +64,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn bytes(text: &str) -> Result<Vec<u8>, Failure> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
     let digits = digits.strip_prefix("0x").unwrap_or(&digits);
-    hex::decode(digits).map_err(|error| Failure::new(format!("standard input is no hex of a message: {error}")))
+    hex::decode(digits)
+        .map_err(|error| Failure::new(format!("standard input is no hex of a message: {error}")))
 }
 
 /// What is wrong with a message, and what its sender is to be told.

@@ -1,25 +1,25 @@
 //! The registrars and elements of the demo, to be killed and brought back.
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::thread::JoinHandle;
 
 use rserpool::machine::Endpoint;
 use rserpool::wire::{PeIdentifier, PoolHandle, ServerId};
 use rserpool::{PoolElement, Registrar, TimerProfile};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
-use super::timeline::column;
 use crate::failure::Failure;
 use crate::pe::echo;
+use crate::table::Table;
 
 /// The pool.
 pub(super) const POOL: &str = "echo";
 
 const REGISTRARS: u32 = 3;
 const ELEMENTS: u32 = 4;
-/// How long what is left of a killed element may take to vanish.
-const VANISH: Duration = Duration::from_secs(1);
 
 pub(super) struct Cluster {
     registrars: Vec<RegistrarSite>,
@@ -41,10 +41,10 @@ struct ElementSite {
     running: Option<Host>,
 }
 
-/// An element on a runtime of its own, which stands for a process: what dies with it, dies at once.
+/// An element on a thread and runtime of its own, which stand for a process: it dies when this is dropped.
 struct Host {
-    runtime: Runtime,
-    element: PoolElement,
+    life: oneshot::Sender<Infallible>,
+    thread: JoinHandle<()>,
 }
 
 impl Cluster {
@@ -53,7 +53,8 @@ impl Cluster {
         let any: Endpoint = Endpoint::tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut cluster = Self { registrars: Vec::new(), elements: Vec::new() };
         for number in 1..=REGISTRARS {
-            let site = RegistrarSite { id: ServerId(number), asap: any.clone(), enrp: any.clone(), running: None };
+            let site =
+                RegistrarSite { id: ServerId(number), asap: any.clone(), enrp: any.clone(), running: None };
             cluster.registrars.push(site);
             cluster.revive_registrar(ServerId(number)).await?;
         }
@@ -103,7 +104,8 @@ impl Cluster {
     pub(super) fn is_without(&self, home: ServerId) -> bool {
         let alive = self.elements.iter().filter(|site| site.running.is_some()).count();
         self.running().all(|registrar| {
-            registrar.handlespace(|handlespace| handlespace.owned_count(home) == 0 && handlespace.len() == alive)
+            registrar
+                .handlespace(|handlespace| handlespace.owned_count(home) == 0 && handlespace.len() == alive)
         })
     }
 
@@ -123,27 +125,31 @@ impl Cluster {
 
     /// Whether everything runs, and every element is at every registrar.
     pub(super) fn is_whole(&self) -> bool {
-        let complete = |registrar: &Registrar| registrar.handlespace(|handlespace| handlespace.len()) == ELEMENTS as usize;
+        let complete = |registrar: &Registrar| {
+            registrar.handlespace(|handlespace| handlespace.len()) == ELEMENTS as usize
+        };
         self.running().count() == REGISTRARS as usize && self.running().all(complete) && self.agrees()
     }
 
-    /// Every element with its home, and every registrar with its checksum.
-    pub(super) fn describe(&self) -> Vec<String> {
-        let Some(registrar) = self.running().next() else { return Vec::new() };
+    /// Every registrar with its checksum, and every element with its home.
+    pub(super) fn describe(&self) -> String {
+        let Some(registrar) = self.running().next() else { return String::new() };
+        let mut registrars = Table::new(["REGISTRAR", "ASAP", "ENRP", "ELEMENTS", "CHECKSUM"]);
+        let mut elements = Table::new(["ELEMENT", "SERVICE", "HOME"]);
         registrar.handlespace(|handlespace| {
+            for RegistrarSite { id, asap, enrp, .. } in &self.registrars {
+                let (owned, checksum) = (handlespace.owned_count(*id), handlespace.checksum(*id));
+                let (owned, checksum) = (owned.to_string(), format!("{checksum:04x}"));
+                registrars.row([id.to_string(), asap.to_string(), enrp.to_string(), owned, checksum]);
+            }
             let pool = handlespace.pool(POOL.as_bytes());
-            let elements = pool.iter().flat_map(|pool| pool.elements());
-            let elements = elements.filter_map(|element| element.decode()).map(|element| {
-                let (id, service, home) = (column(element.identifier), &element.user_transport, element.home);
-                format!("element   {id}{service:<24} registered at {home}")
-            });
-            let registrars = self.registrars.iter().map(|site| {
-                let (id, checksum) = (column(site.id), handlespace.checksum(site.id));
-                let asap = site.asap.to_string();
-                format!("registrar {id}{asap:<24} {} elements, checksum {checksum:04x}", handlespace.owned_count(site.id))
-            });
-            registrars.chain(elements).collect()
-        })
+            for element in pool.iter().flat_map(|pool| pool.elements()).filter_map(|element| element.decode())
+            {
+                let (id, home) = (element.identifier.to_string(), element.home.to_string());
+                elements.row([id, element.user_transport.to_string(), home]);
+            }
+        });
+        format!("{registrars}\n\n{elements}")
     }
 
     fn running(&self) -> impl Iterator<Item = &Registrar> {
@@ -157,23 +163,22 @@ impl Cluster {
         site.and_then(|site| site.running.take()).map(drop).ok_or_else(|| missing(&id))
     }
 
-    /// Ends an element without deregistering it.
+    /// Ends an element without deregistering it, and waits until its listener and connections are gone.
     pub(super) async fn kill_element(&mut self, id: PeIdentifier) -> Result<(), Failure> {
         let site = self.elements.iter_mut().find(|site| site.id == id);
-        let Host { runtime, element } = site.and_then(|site| site.running.take()).ok_or_else(|| missing(&id))?;
-        tokio::task::spawn_blocking(move || {
-            runtime.shutdown_timeout(VANISH);
-            // Dropping an element deregisters it, which the dead do not do.
-            std::mem::forget(element);
-        })
-        .await?;
-        Ok(())
+        let Host { life, thread } = site.and_then(|site| site.running.take()).ok_or_else(|| missing(&id))?;
+        drop(life);
+        tokio::task::spawn_blocking(|| thread.join()).await?.map_err(|_| Failure::new("an element panicked"))
     }
 
     /// Starts a registrar, where it was before if it was, and waits until it serves.
     pub(super) async fn revive_registrar(&mut self, id: ServerId) -> Result<(), Failure> {
-        let peers: Vec<_> =
-            self.registrars.iter().filter(|site| site.running.is_some()).map(|site| site.enrp.clone()).collect();
+        let peers: Vec<_> = self
+            .registrars
+            .iter()
+            .filter(|site| site.running.is_some())
+            .map(|site| site.enrp.clone())
+            .collect();
         let site = self.registrars.iter_mut().find(|site| site.id == id).ok_or_else(|| missing(&id))?;
         let mut builder = Registrar::builder()
             .server_id(id)
@@ -196,26 +201,58 @@ impl Cluster {
     pub(super) async fn revive_element(&mut self, id: PeIdentifier) -> Result<(), Failure> {
         let registrars = self.asap_endpoints();
         let site = self.elements.iter_mut().find(|site| site.id == id).ok_or_else(|| missing(&id))?;
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("element").enable_all().build()?;
+        let ((started, outcome), (life, end)) = (oneshot::channel(), oneshot::channel());
         let service = site.service;
-        let started = runtime.spawn(async move {
-            let listener = TcpListener::bind(service).await?;
-            let service = listener.local_addr()?;
-            tokio::spawn(echo::serve(listener));
-            let element = PoolElement::builder(PoolHandle::from(POOL))
-                .registrars(registrars)
-                .identifier(id)
-                .timers(TimerProfile::Fast)
-                .transport(service)
-                .register()
-                .await?;
-            Ok::<_, Failure>((service, element))
-        });
-        let element;
-        (site.service, element) = started.await??;
-        site.running = Some(Host { runtime, element });
+        let thread = std::thread::spawn(move || live(id, service, registrars, started, end));
+        site.service = outcome.await??;
+        site.running = Some(Host { life, thread });
         Ok(())
     }
+}
+
+/// The life of an element, until `end`; tells where it serves once it is registered.
+fn live(
+    id: PeIdentifier,
+    service: SocketAddr,
+    registrars: Vec<Endpoint>,
+    started: oneshot::Sender<Result<SocketAddr, Failure>>,
+    end: oneshot::Receiver<Infallible>,
+) {
+    let serve = async {
+        let listener = TcpListener::bind(service).await?;
+        let service = listener.local_addr()?;
+        tokio::spawn(echo::serve(listener));
+        let element = PoolElement::builder(PoolHandle::from(POOL))
+            .registrars(registrars)
+            .identifier(id)
+            .timers(TimerProfile::Fast)
+            .transport(service)
+            .register()
+            .await?;
+        Ok::<_, Failure>((service, element))
+    };
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error.into()))),
+    };
+    let element = runtime.block_on(async {
+        match serve.await {
+            Ok((service, element)) => {
+                // Whether anybody still waits for it or not.
+                let _ = started.send(Ok(service));
+                let _ = end.await;
+                Some(element)
+            }
+            Err(failure) => {
+                let _ = started.send(Err(failure));
+                None
+            }
+        }
+    });
+    // With the runtime go the tasks, the listeners and the connections of the service.
+    drop(runtime);
+    // Dropping an element deregisters it, which the dead do not do.
+    std::mem::forget(element);
 }
 
 fn missing(id: &impl std::fmt::Display) -> Failure {

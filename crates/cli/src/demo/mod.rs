@@ -16,7 +16,7 @@ use self::timeline::Timeline;
 use crate::failure::Failure;
 
 /// Requests to be answered between two acts, so that there is something to disturb.
-const BETWEEN_ACTS: u64 = 400;
+const BETWEEN_ACTS: u64 = 800;
 
 /// Watch a pool survive: elements and registrars are killed while clients ask all the time
 ///
@@ -29,10 +29,11 @@ pub(crate) async fn run(_: Arguments) -> Result<(), Failure> {
     let mut timeline = Timeline::start()?;
     let mut cluster = Cluster::start().await?;
     timeline.settled("registrars and elements agree on the pool", || cluster.is_whole()).await?;
-    timeline.list(cluster.describe())?;
+    timeline.list(&cluster.describe())?;
     let clients = Clients::start(&cluster).await?;
     timeline.settled("clients are being served", || clients.answered() >= BETWEEN_ACTS).await?;
 
+    let meanwhile = format!("{BETWEEN_ACTS} more requests are answered meanwhile");
     let (home, element) = cluster.victims(&clients.partners())?;
     let before = clients.answered();
     timeline.kill(format!("element {element} dies: no farewell, its connections break"))?;
@@ -40,16 +41,18 @@ pub(crate) async fn run(_: Arguments) -> Result<(), Failure> {
     let killed = Instant::now();
     timeline.settled("its clients are served by others", || clients.served_since(killed)).await?;
     timeline.settled("it is gone from all three handlespaces", || cluster.is_forgotten(element)).await?;
-    timeline.settled("meanwhile requests go on", || clients.answered() >= before + BETWEEN_ACTS).await?;
+    timeline.settled(&meanwhile, || clients.answered() >= before + BETWEEN_ACTS).await?;
 
     let (before, orphans) = (clients.answered(), cluster.owned_by(home));
     timeline.kill(format!("registrar {home} dies: it was the home of {orphans} more"))?;
     cluster.kill_registrar(home)?;
     let killed = Instant::now();
-    timeline.settled("clients are served as if nothing had happened", || clients.served_since(killed)).await?;
+    timeline
+        .settled("clients are served as if nothing had happened", || clients.served_since(killed))
+        .await?;
     timeline.settled("its elements have a new home", || cluster.is_without(home)).await?;
     timeline.settled("the handlespaces agree on all checksums", || cluster.agrees()).await?;
-    timeline.settled("meanwhile requests go on", || clients.answered() >= before + BETWEEN_ACTS).await?;
+    timeline.settled(&meanwhile, || clients.answered() >= before + BETWEEN_ACTS).await?;
 
     let before = clients.answered();
     timeline.revive(format!("registrar {home} and element {element} come back"))?;
@@ -58,10 +61,10 @@ pub(crate) async fn run(_: Arguments) -> Result<(), Failure> {
     cluster.revive_element(element).await?;
     timeline.reached("the element is registered")?;
     timeline.settled("all elements are at all registrars, checksums equal", || cluster.is_whole()).await?;
-    timeline.settled("meanwhile requests go on", || clients.answered() >= before + BETWEEN_ACTS).await?;
+    timeline.settled(&meanwhile, || clients.answered() >= before + BETWEEN_ACTS).await?;
 
     let outcome = clients.finish().await;
-    timeline.list(cluster.describe())?;
+    timeline.list(&cluster.describe())?;
     timeline.end(&outcome)?;
     match outcome.lost {
         0 => Ok(()),

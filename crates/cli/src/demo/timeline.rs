@@ -1,5 +1,4 @@
 //! What the demo prints: when what happened, and how long recovery took.
-use std::fmt::Display;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -51,7 +50,11 @@ impl Timeline {
     }
 
     /// Waits for `condition` and tells how long after the beginning of the act it came about.
-    pub(super) async fn settled(&self, what: &str, mut condition: impl FnMut() -> bool) -> Result<(), Failure> {
+    pub(super) async fn settled(
+        &self,
+        what: &str,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<(), Failure> {
         let waiting = Instant::now();
         while !condition() {
             if waiting.elapsed() > PATIENCE {
@@ -69,21 +72,21 @@ impl Timeline {
     }
 
     /// Lines without a time.
-    pub(super) fn list(&self, lines: Vec<String>) -> Result<(), Failure> {
+    pub(super) fn list(&self, text: &str) -> Result<(), Failure> {
         self.line("")?;
-        lines.iter().try_for_each(|line| self.line(&format!("               {line}")))
+        text.lines().try_for_each(|line| self.line(format!("               {line}").trim_end()))
     }
 
     /// What the clients have to say in the end.
     pub(super) fn end(&self, outcome: &Outcome) -> Result<(), Failure> {
         let Outcome { answered, lost, repeated, longest } = outcome;
         let style = if *lost == 0 { GOOD } else { BAD };
+        let longest = longest.as_millis();
         self.line("")?;
-        self.event(style, &format!("{answered} requests answered, {lost} lost"))?;
-        self.list(vec![format!(
-            "{repeated} were put to another element on the way; the longest took {} ms from question to answer",
-            longest.as_millis()
-        )])
+        self.event(style, &format!("{answered} requests answered, {lost} lost; the pool is whole again"))?;
+        self.line(&format!(
+            "            ({repeated} of them had to be put to another element; the longest took {longest} ms)"
+        ))
     }
 
     fn event(&self, style: Style, text: &str) -> Result<(), Failure> {
@@ -95,9 +98,4 @@ impl Timeline {
         let mut stdout = anstream::stdout().lock();
         written(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
     }
-}
-
-/// For what prints durations and identifiers alike: one width.
-pub(super) fn column(value: impl Display) -> String {
-    format!("{value:<12}")
 }

@@ -12,8 +12,7 @@ pub(crate) async fn serve(listener: TcpListener) {
             Err(error) => debug!(%from, %error, "connection broke"),
         }
     })
-    .await
-    {}
+    .await {}
 }
 
 async fn echo(mut stream: TcpStream) -> std::io::Result<u64> {

@@ -122,9 +122,13 @@ async fn register(builder: PoolElementBuilder) -> Result<PoolElement, Failure> {
         match timeout(REMINDER, element.settled()).await {
             Ok(Status::Registered { .. }) => return Ok(element),
             Ok(Status::Rejected(error)) => {
-                return Err(Failure::new(format!("the registrar rejected element {id} of pool {pool}: {error}")));
+                return Err(Failure::new(format!(
+                    "the registrar rejected element {id} of pool {pool}: {error}"
+                )));
             }
-            Ok(other) => return Err(Failure::new(format!("element {id} of pool {pool} is not registered: {other:?}"))),
+            Ok(other) => {
+                return Err(Failure::new(format!("element {id} of pool {pool} is not registered: {other:?}")));
+            }
             Err(_) => warn!(%pool, element = %id, "no registrar has answered yet; still trying"),
         }
     }

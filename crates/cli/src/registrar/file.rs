@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
-        let error = parse("asap = [\"tcp://127.0.0.1:0\"]\npeer = []\n").err().expect("`peers` is right").to_string();
+        let error =
+            parse("asap = [\"tcp://127.0.0.1:0\"]\npeer = []\n").err().expect("`peers` is right").to_string();
         assert!(error.contains("line 2") && error.contains("peer"), "{error}");
         let error = parse("[timing]\nheartbeat = 1\n").err().expect("no such timer").to_string();
         assert!(error.contains("line 2") && error.contains("heartbeat_cycle"), "{error}");

@@ -165,7 +165,8 @@ impl Arguments {
 }
 
 async fn bind_admin(text: &str) -> Result<Admin, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("--admin {text}: cannot listen there: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::new(format!("--admin {text}: cannot listen there: {error}"));
     let addresses: Vec<SocketAddr> = lookup_host(text).await.map_err(failed)?.collect();
     let mut last = std::io::ErrorKind::AddrNotAvailable.into();
     for address in addresses {

@@ -120,14 +120,12 @@ impl<V> Ranking<V> {
     fn count_selected(&mut self, places: &mut Places) {
         let Self { ranks, turn, selected, .. } = self;
         let mut previous = None;
-        let mut following = selected.iter().skip(1);
-        for rank in &*selected {
+        for rank in selected.drain(..) {
             let value = rank.value.saturating_add(u64::from(rank.step));
-            let first = previous.replace(rank.value) != Some(rank.value);
-            let last = following.next().is_some_and(|following| following.value != rank.value);
-            if value != rank.value || (first && !last) {
+            let first_of_equals = previous.replace(rank.value) != Some(rank.value);
+            if value != rank.value || first_of_equals {
                 *turn += 1;
-                ranks.replace(places.of(rank.member), Rank { value, turn: *turn, ..*rank }, places);
+                ranks.replace(places.of(rank.member), Rank { value, turn: *turn, ..rank }, places);
             }
         }
     }

@@ -1,14 +1,16 @@
 //! Elements for the tests.
 #![allow(dead_code, reason = "no test file uses all of it")]
+use std::time::Instant;
+
 use rserpool_handlespace::{ElementKey, Handlespace};
 use rserpool_wire::{
     Dialect, Load, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrationLife, ServerId, Transport,
 };
 
-pub const HOME: ServerId = ServerId(0xabcd);
+pub(crate) const HOME: ServerId = ServerId(0xabcd);
 
 /// An element of `HOME`.
-pub fn element(identifier: u32, policy: Policy) -> PoolElement {
+pub(crate) fn element(identifier: u32, policy: Policy) -> PoolElement {
     PoolElement {
         identifier: PeIdentifier(identifier),
         home: HOME,
@@ -20,7 +22,7 @@ pub fn element(identifier: u32, policy: Policy) -> PoolElement {
 }
 
 /// A handlespace with one pool, `pool`: elements 1, 2, … with these policies.
-pub fn pool_of(policies: impl IntoIterator<Item = Policy>) -> Handlespace {
+pub(crate) fn pool_of(policies: impl IntoIterator<Item = Policy>) -> Handlespace {
     let mut handlespace = Handlespace::new(Dialect::Rfc, 7);
     for (identifier, policy) in (1..).zip(policies) {
         register(&mut handlespace, "pool", &element(identifier, policy));
@@ -28,12 +30,12 @@ pub fn pool_of(policies: impl IntoIterator<Item = Policy>) -> Handlespace {
     handlespace
 }
 
-pub fn register(handlespace: &mut Handlespace, pool: &str, element: &PoolElement) -> ElementKey {
+pub(crate) fn register(handlespace: &mut Handlespace, pool: &str, element: &PoolElement) -> ElementKey {
     handlespace.register(&PoolHandle::from(pool), element).expect("consistent with the pool").key
 }
 
 /// The identifiers that a resolution of `pool` selects.
-pub fn resolve(handlespace: &mut Handlespace, pool: &str, items: usize) -> Vec<u32> {
+pub(crate) fn resolve(handlespace: &mut Handlespace, pool: &str, items: usize) -> Vec<u32> {
     let mut selected = Vec::new();
     let count = handlespace.resolve(pool.as_bytes(), items, |element| {
         selected.push(element.decode(Dialect::Rfc).expect("an element").identifier.0);
@@ -43,14 +45,23 @@ pub fn resolve(handlespace: &mut Handlespace, pool: &str, items: usize) -> Vec<u
     selected
 }
 
-pub fn lu(load: u32) -> Policy {
+pub(crate) fn lu(load: u32) -> Policy {
     Policy::LeastUsed { load: Load(load) }
 }
 
-pub fn lud(load: u32, degradation: u32) -> Policy {
+pub(crate) fn lud(load: u32, degradation: u32) -> Policy {
     Policy::LeastUsedDegradation { load: Load(load), degradation: Load(degradation) }
 }
 
-pub fn plu(load: u32, degradation: u32) -> Policy {
+pub(crate) fn plu(load: u32, degradation: u32) -> Policy {
     Policy::PriorityLeastUsed { load: Load(load), degradation: Load(degradation) }
+}
+
+/// A time to count from.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what time it is makes no difference: only differences are used"
+)]
+pub(crate) fn any_instant() -> Instant {
+    Instant::now()
 }

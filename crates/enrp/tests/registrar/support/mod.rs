@@ -1,6 +1,5 @@
 //! A network in memory: registrars, and clients that a test scripts, joined by links that take a millisecond. Time is virtual,
 //! so a run takes no time and repeats exactly.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 mod client;
 
@@ -16,15 +15,15 @@ use rserpool_machine::{
 };
 use rserpool_wire::{PeIdentifier, ServerId};
 
-pub use client::{Client, ClientId, element, policy_element};
+pub(crate) use client::{Client, ClientId, element, policy_element};
 
-pub const ASAP_PORT: u16 = 3863;
-pub const ENRP_PORT: u16 = 9901;
+pub(crate) const ASAP_PORT: u16 = 3863;
+pub(crate) const ENRP_PORT: u16 = 9901;
 const LATENCY: Duration = Duration::from_millis(1);
 
 /// Whoever has links.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Node {
+pub(crate) enum Node {
     Registrar(ServerId),
     Client(ClientId),
 }
@@ -38,16 +37,16 @@ enum Happening {
     Announcement { end: End, source: SocketAddr, bytes: Bytes },
 }
 
-pub struct Registrar {
-    pub machine: RegistrarMachine,
-    pub events: Vec<RegistrarEvent>,
+pub(crate) struct Registrar {
+    pub(crate) machine: RegistrarMachine,
+    pub(crate) events: Vec<RegistrarEvent>,
 }
 
 /// The network.
-pub struct Net {
-    pub now: Instant,
-    pub registrars: BTreeMap<ServerId, Registrar>,
-    pub clients: BTreeMap<ClientId, Client>,
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) registrars: BTreeMap<ServerId, Registrar>,
+    pub(crate) clients: BTreeMap<ClientId, Client>,
     /// The other end of each link that is up or coming up.
     wires: BTreeMap<End, End>,
     queue: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -55,18 +54,18 @@ pub struct Net {
     /// Multicast groups by protocol.
     groups: Vec<(Protocol, End)>,
     /// Nodes that neither send nor receive, though their links stay up.
-    pub silent: BTreeSet<Node>,
+    pub(crate) silent: BTreeSet<Node>,
     /// Pairs that cannot reach each other.
     cuts: BTreeSet<(Node, Node)>,
     sequence: u64,
     accepted: u64,
     /// Messages that registrars have sent, by the type byte and protocol.
-    pub sent: BTreeMap<(Protocol, u8), usize>,
+    pub(crate) sent: BTreeMap<(Protocol, u8), usize>,
     /// ENRP messages of this type are lost.
-    pub lose: Option<u8>,
+    pub(crate) lose: Option<u8>,
 }
 
-pub fn address(node: Node, port: u16) -> SocketAddr {
+pub(crate) fn address(node: Node, port: u16) -> SocketAddr {
     let ip = match node {
         Node::Registrar(id) => Ipv4Addr::from_bits(0x0a00_0000 | id.0),
         Node::Client(ClientId(n)) => Ipv4Addr::from_bits(0x0a80_0000 | n),
@@ -74,7 +73,7 @@ pub fn address(node: Node, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(ip), port)
 }
 
-pub fn config(id: u32, peers: &[u32]) -> RegistrarConfig {
+pub(crate) fn config(id: u32, peers: &[u32]) -> RegistrarConfig {
     let endpoint = |id, port| Endpoint::tcp(address(Node::Registrar(ServerId(id)), port));
     let mut config = RegistrarConfig::new(ServerId(id));
     config.asap = vec![endpoint(id, ASAP_PORT)];
@@ -86,7 +85,7 @@ pub fn config(id: u32, peers: &[u32]) -> RegistrarConfig {
 
 impl Net {
     #[allow(clippy::disallowed_methods, reason = "a starting point for virtual time")]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             now: Instant::now(),
             registrars: BTreeMap::new(),
@@ -105,7 +104,7 @@ impl Net {
     }
 
     /// A network with these registrars, each knowing those before it, all ready.
-    pub fn with(ids: &[u32]) -> Self {
+    pub(crate) fn with(ids: &[u32]) -> Self {
         let mut net = Self::new();
         for (n, id) in ids.iter().enumerate() {
             net.start(config(*id, &ids[..n]));
@@ -115,7 +114,7 @@ impl Net {
         net
     }
 
-    pub fn start(&mut self, config: RegistrarConfig) -> ServerId {
+    pub(crate) fn start(&mut self, config: RegistrarConfig) -> ServerId {
         let id = config.server_id;
         let machine =
             RegistrarMachine::new(config, u64::from(id.0), self.now).expect("a valid configuration");
@@ -124,19 +123,19 @@ impl Net {
         id
     }
 
-    pub fn machine(&self, id: u32) -> &RegistrarMachine {
+    pub(crate) fn machine(&self, id: u32) -> &RegistrarMachine {
         &self.registrars[&ServerId(id)].machine
     }
 
-    pub fn events(&self, id: u32) -> &[RegistrarEvent] {
+    pub(crate) fn events(&self, id: u32) -> &[RegistrarEvent] {
         &self.registrars[&ServerId(id)].events
     }
 
-    pub fn is_ready(&self, id: u32) -> bool {
+    pub(crate) fn is_ready(&self, id: u32) -> bool {
         self.machine(id).is_ready()
     }
 
-    pub fn shutdown(&mut self, id: u32) {
+    pub(crate) fn shutdown(&mut self, id: u32) {
         let now = self.now;
         let registrar = self.registrars.get_mut(&ServerId(id)).expect("a registrar");
         registrar.machine.shutdown(now);
@@ -144,24 +143,24 @@ impl Net {
     }
 
     /// Ends a registrar without notice; its links break.
-    pub fn crash(&mut self, id: u32) {
+    pub(crate) fn crash(&mut self, id: u32) {
         self.registrars.remove(&ServerId(id));
         self.break_links(|node| node == Node::Registrar(ServerId(id)), |_| true);
     }
 
     /// Makes two nodes unreachable for each other, and breaks their links.
-    pub fn cut(&mut self, a: Node, b: Node) {
+    pub(crate) fn cut(&mut self, a: Node, b: Node) {
         self.cuts.insert((a, b));
         self.cuts.insert((b, a));
         self.break_links(|node| node == a, |node| node == b);
     }
 
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cuts.clear();
     }
 
     /// Breaks the links between two sets of nodes.
-    pub fn break_links(&mut self, from: impl Fn(Node) -> bool, to: impl Fn(Node) -> bool) {
+    pub(crate) fn break_links(&mut self, from: impl Fn(Node) -> bool, to: impl Fn(Node) -> bool) {
         let broken: Vec<End> = self
             .wires
             .iter()
@@ -175,7 +174,7 @@ impl Net {
     }
 
     /// Joins a registrar to the multicast group of a protocol.
-    pub fn join(&mut self, id: u32, protocol: Protocol) {
+    pub(crate) fn join(&mut self, id: u32, protocol: Protocol) {
         let end = (Node::Registrar(ServerId(id)), self.accept());
         self.groups.push((protocol, end));
         let (now, remote) = (self.now, "224.0.1.185:3863".parse().expect("an address"));
@@ -199,7 +198,7 @@ impl Net {
     }
 
     /// Opens a link from `end` to whoever listens at `to`.
-    pub fn open(&mut self, end: End, protocol: Protocol, to: SocketAddr) {
+    pub(crate) fn open(&mut self, end: End, protocol: Protocol, to: SocketAddr) {
         let is_at = |node: &Node| address(*node, to.port()) == to;
         let port = if protocol == Protocol::Asap { ASAP_PORT } else { ENRP_PORT };
         let registrars = self.registrars.keys().map(|id| Node::Registrar(*id)).filter(|_| to.port() == port);
@@ -223,7 +222,7 @@ impl Net {
     }
 
     /// Ends a link in good order.
-    pub fn close(&mut self, end: End) {
+    pub(crate) fn close(&mut self, end: End) {
         if let Some(other) = self.wires.remove(&end) {
             self.wires.remove(&other);
             self.happens(Happening::Down { end: other, reason: DownReason::Closed });
@@ -231,7 +230,7 @@ impl Net {
         self.happens(Happening::Down { end, reason: DownReason::Requested });
     }
 
-    pub fn transmit(&mut self, end: End, bytes: Bytes) {
+    pub(crate) fn transmit(&mut self, end: End, bytes: Bytes) {
         if let Some((protocol, _)) = self.groups.iter().find(|(_, member)| *member == end).copied() {
             let port = if protocol == Protocol::Asap { ASAP_PORT } else { ENRP_PORT };
             let source = address(end.0, port);
@@ -345,14 +344,14 @@ impl Net {
     }
 
     /// Lets this much time pass.
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.step(end) {}
         self.now = end;
     }
 
     /// Lets time pass until something is so; `false` if it is not so in time.
-    pub fn run_until(&mut self, time: Duration, so: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, time: Duration, so: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + time;
         while !so(self) {
             if !self.step(end) {
@@ -364,12 +363,12 @@ impl Net {
     }
 
     /// The clock jumps: nobody got to do anything meanwhile.
-    pub fn jump(&mut self, time: Duration) {
+    pub(crate) fn jump(&mut self, time: Duration) {
         self.now += time;
     }
 
     /// The elements that a registrar knows: pool, identifier, home.
-    pub fn view(&self, id: u32) -> Vec<(String, PeIdentifier, ServerId)> {
+    pub(crate) fn view(&self, id: u32) -> Vec<(String, PeIdentifier, ServerId)> {
         let pools = self.machine(id).handlespace().pools();
         pools
             .flat_map(|pool| {
@@ -380,25 +379,25 @@ impl Net {
     }
 
     /// Asserts that all registrars that run agree on all elements and their homes.
-    pub fn assert_converged(&self) {
+    pub(crate) fn assert_converged(&self) {
         let mut views = self.registrars.keys().map(|id| (id, self.view(id.0)));
         if let Some((first, expected)) = views.next() {
             views.for_each(|(id, view)| assert_eq!(view, expected, "registrars {id} and {first} differ"));
         }
     }
 
-    pub fn wire_count(&self, a: Node, b: Node) -> usize {
+    pub(crate) fn wire_count(&self, a: Node, b: Node) -> usize {
         self.wires.iter().filter(|(x, y)| x.0 == a && y.0 == b).count()
     }
 }
 
-pub const fn secs(n: u64) -> Duration {
+pub(crate) const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-pub const fn millis(n: u64) -> Duration {
+pub(crate) const fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
 /// What a client's inbox is.
-pub type Inbox = VecDeque<Bytes>;
+pub(crate) type Inbox = VecDeque<Bytes>;

@@ -1,11 +1,10 @@
 //! Initialisation (RFC 5353 §3.2): alone, with a mentor, with mentors that fail, and all at once.
-mod support;
 
+use crate::support::{Net, Node, config, element, millis, secs};
 use rserpool_enrp::{PeerState, RegistrarEvent, RegistrarMachine, RegistrarTimers};
 use rserpool_machine::{Machine, Output, Protocol};
 use rserpool_wire::ServerId;
 use rserpool_wire::enrp::{Body, HandleTableRequest};
-use support::{Net, Node, config, element, millis, secs};
 
 #[test]
 fn a_registrar_without_peers_is_ready_at_once() {

@@ -10,33 +10,33 @@ use rserpool_wire::{
 use super::{ASAP_PORT, ENRP_PORT, Inbox, Net, Node, address};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ClientId(pub u32);
+pub(crate) struct ClientId(pub(crate) u32);
 
 /// A scripted node.
 #[derive(Default)]
-pub struct Client {
+pub(crate) struct Client {
     /// The link that it sends on: the last that came up.
-    pub link: Option<LinkId>,
-    pub links: Vec<LinkId>,
+    pub(crate) link: Option<LinkId>,
+    pub(crate) links: Vec<LinkId>,
     /// Messages received and not yet looked at, but for keep-alives that were acknowledged.
-    pub inbox: Inbox,
+    pub(crate) inbox: Inbox,
     /// Whether it accepts connections.
-    pub listens: bool,
+    pub(crate) listens: bool,
     /// Whether it acknowledges keep-alives.
-    pub answers: bool,
+    pub(crate) answers: bool,
     /// The elements that it is: pools and identifiers.
-    pub elements: Vec<(PoolHandle<'static>, PeIdentifier)>,
+    pub(crate) elements: Vec<(PoolHandle<'static>, PeIdentifier)>,
     /// The registrar that it adopted by the H bit.
-    pub home: Option<ServerId>,
-    pub keep_alives: usize,
+    pub(crate) home: Option<ServerId>,
+    pub(crate) keep_alives: usize,
 }
 
 /// An element that serves its users over TCP and is reached by registrars at the same host.
-pub fn element(client: ClientId, identifier: u32) -> PoolElement {
+pub(crate) fn element(client: ClientId, identifier: u32) -> PoolElement {
     policy_element(client, identifier, Policy::RoundRobin)
 }
 
-pub fn policy_element(client: ClientId, identifier: u32, policy: Policy) -> PoolElement {
+pub(crate) fn policy_element(client: ClientId, identifier: u32, policy: Policy) -> PoolElement {
     let node = Node::Client(client);
     PoolElement {
         identifier: PeIdentifier(identifier),
@@ -50,20 +50,20 @@ pub fn policy_element(client: ClientId, identifier: u32, policy: Policy) -> Pool
 
 impl Net {
     /// A client that listens for registrars and answers them.
-    pub fn client(&mut self, n: u32) -> ClientId {
+    pub(crate) fn client(&mut self, n: u32) -> ClientId {
         let id = ClientId(n);
         self.clients.insert(id, Client { listens: true, answers: true, ..Client::default() });
         id
     }
 
     /// A client with an ASAP link to a registrar.
-    pub fn client_at(&mut self, n: u32, registrar: u32) -> ClientId {
+    pub(crate) fn client_at(&mut self, n: u32, registrar: u32) -> ClientId {
         let id = self.client(n);
         self.connect(id, registrar, Protocol::Asap);
         id
     }
 
-    pub fn connect(&mut self, client: ClientId, registrar: u32, protocol: Protocol) {
+    pub(crate) fn connect(&mut self, client: ClientId, registrar: u32, protocol: Protocol) {
         let link = self.accept();
         let port = if protocol == Protocol::Asap { ASAP_PORT } else { ENRP_PORT };
         self.open(
@@ -75,25 +75,25 @@ impl Net {
         self.clients.get_mut(&client).expect("a client").link = Some(link);
     }
 
-    pub fn hang_up(&mut self, client: ClientId) {
+    pub(crate) fn hang_up(&mut self, client: ClientId) {
         if let Some(link) = self.clients.get_mut(&client).and_then(|client| client.link.take()) {
             self.close((Node::Client(client), link));
         }
     }
 
     /// A client's host dies: its links break, and nothing listens there any more.
-    pub fn kill(&mut self, client: ClientId) {
+    pub(crate) fn kill(&mut self, client: ClientId) {
         self.clients.remove(&client);
         self.break_links(|node| node == Node::Client(client), |_| true);
     }
 
-    pub fn send<'a>(&mut self, client: ClientId, message: impl Into<Message<'a>>) {
+    pub(crate) fn send<'a>(&mut self, client: ClientId, message: impl Into<Message<'a>>) {
         let mut buffer = BytesMut::new();
         message.into().encode(Dialect::Rfc, &mut buffer).expect("it fits");
         self.send_bytes(client, buffer.freeze());
     }
 
-    pub fn send_enrp(&mut self, client: ClientId, sender: u32, body: enrp::Body<'_>) {
+    pub(crate) fn send_enrp(&mut self, client: ClientId, sender: u32, body: enrp::Body<'_>) {
         let mut buffer = BytesMut::new();
         let message = enrp::Message { sender: ServerId(sender), receiver: ServerId::NONE, body };
         message.encode(Dialect::Rfc, &mut buffer).expect("it fits");
@@ -101,14 +101,14 @@ impl Net {
     }
 
     /// Sends on the client's latest link, and lets the answer come.
-    pub fn send_bytes(&mut self, client: ClientId, bytes: Bytes) {
+    pub(crate) fn send_bytes(&mut self, client: ClientId, bytes: Bytes) {
         let link = self.clients[&client].link.expect("a link");
         self.transmit((Node::Client(client), link), bytes);
         self.run(super::millis(3));
     }
 
     /// Registers, and asserts that it was granted.
-    pub fn register(&mut self, client: ClientId, pool: &str, element: PoolElement) {
+    pub(crate) fn register(&mut self, client: ClientId, pool: &str, element: PoolElement) {
         let identifier = element.identifier;
         self.send_registration(client, pool, element);
         let granted = self.answers(client).into_iter().any(|bytes| {
@@ -121,22 +121,22 @@ impl Net {
         owner.elements.push((PoolHandle::from(pool.to_owned()), identifier));
     }
 
-    pub fn send_registration(&mut self, client: ClientId, pool: &str, element: PoolElement) {
+    pub(crate) fn send_registration(&mut self, client: ClientId, pool: &str, element: PoolElement) {
         self.send(client, asap::Registration { pool_handle: PoolHandle::from(pool), element });
     }
 
-    pub fn resolve(&mut self, client: ClientId, pool: &str, subscribe: bool) {
+    pub(crate) fn resolve(&mut self, client: ClientId, pool: &str, subscribe: bool) {
         let pool_handle = PoolHandle::from(pool);
         self.send(client, asap::HandleResolution { pool_handle, subscribe, items: None });
     }
 
     /// Takes what a client has received.
-    pub fn answers(&mut self, client: ClientId) -> Vec<Bytes> {
+    pub(crate) fn answers(&mut self, client: ClientId) -> Vec<Bytes> {
         self.clients.get_mut(&client).expect("a client").inbox.drain(..).collect()
     }
 
     /// Takes what a client has received: exactly one ASAP message, which `look` looks at.
-    pub fn answer<T>(&mut self, client: ClientId, look: impl FnOnce(Message<'_>) -> T) -> T {
+    pub(crate) fn answer<T>(&mut self, client: ClientId, look: impl FnOnce(Message<'_>) -> T) -> T {
         let answers = self.answers(client);
         let [bytes] = answers.as_slice() else { panic!("{} answers: {answers:x?}", answers.len()) };
         look(asap::decode(bytes, Dialect::Rfc).expect("a well-formed answer").message)
