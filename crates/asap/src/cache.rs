@@ -1,5 +1,5 @@
-//! The handle resolution cache of a pool user (RFC 5352 §3.3, C1 to C4): what registrars said last about each pool, for how
-//! long that counts as fresh, and within a bound: the pool that was used least recently makes room.
+//! The handle resolution cache of a pool user (RFC 5352 §3.3, C1 to C4): what registrars said last about each pool,
+//! for how long that counts as fresh, and within a bound: the pool that was used least recently makes room.
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -125,8 +125,8 @@ impl Cache {
     }
 }
 
-/// Whether the answer to a request for `asked` elements answers one for `wanted` elements too; `None` stands for as many as
-/// the registrar likes.
+/// Whether the answer to a request for `asked` elements answers one for `wanted` elements too; `None` stands for as
+/// many as the registrar likes.
 pub(crate) fn covers(asked: Option<u32>, wanted: Option<u32>) -> bool {
     match (asked, wanted) {
         (Some(HandleResolution::ALL_ITEMS), _) => true,

@@ -1,5 +1,5 @@
-//! The ENRP client channel (RFC 5352 §1.1): what element and user have in common. It keeps a home registrar, decodes what
-//! comes in, answers what is malformed, and collects what is to go out.
+//! The ENRP client channel (RFC 5352 §1.1): what element and user have in common. It keeps a home registrar,
+//! decodes what comes in, answers what is malformed, and collects what is to go out.
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -12,51 +12,52 @@ use rserpool_wire::{Dialect, RegistrationLife, Transport};
 /// price of more traffic: for links that are quick and registrars that are near.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AsapTimers {
-    /// T1-ENRPrequest (§7.1): how long to wait for the answer to a handle resolution before it is sent again and another
-    /// registrar is looked for. 15 s. Higher: a silent registrar is noticed later.
+    /// T1-ENRPrequest (§7.1): how long to wait for the answer to a handle resolution before it is sent again and
+    /// another registrar is looked for. 15 s. Higher: a silent registrar is noticed later.
     pub request: Duration,
-    /// T2-registration (§7.1): how long to wait for the answer to a registration. Doubles with each further attempt, up to
-    /// [`retransmission_max`](Self::retransmission_max). 30 s. Higher: a silent registrar is noticed later.
+    /// T2-registration (§7.1): how long to wait for the answer to a registration. Doubles with each further
+    /// attempt, up to [`retransmission_max`](Self::retransmission_max). 30 s. Higher: a silent registrar is noticed
+    /// later.
     pub registration: Duration,
-    /// T3-deregistration (§7.1): how long to wait for the answer to a deregistration, first at the home registrar, then
-    /// once more at another one. 30 s. Higher: leaving takes longer when registrars are silent.
+    /// T3-deregistration (§7.1): how long to wait for the answer to a deregistration, first at the home registrar,
+    /// then once more at another one. 30 s. Higher: leaving takes longer when registrars are silent.
     pub deregistration: Duration,
-    /// T4-reregistration (§7.1): the longest time between two registrations of an element. 10 min. Higher: a registrar
-    /// that lost the registration learns of it later.
+    /// T4-reregistration (§7.1): the longest time between two registrations of an element. 10 min. Higher: a
+    /// registrar that lost the registration learns of it later.
     pub reregistration: Duration,
-    /// How long before the end of the registration life T4 is due at the latest (§7.1). 20 s; of lives below three times
-    /// this value a third is used, so that short lives work too. Higher: more time to find another registrar.
+    /// How long before the end of the registration life T4 is due at the latest (§7.1). 20 s; of lives below three
+    /// times this value a third is used, so that short lives work too. Higher: more time to find another registrar.
     pub reregistration_margin: Duration,
     /// T5-Serverhunt (§7.1): how long a round of the server hunt lasts; doubles up to
-    /// [`retransmission_max`](Self::retransmission_max), and is shortened at random by up to a quarter, so that a crowd
-    /// does not hunt in step. 10 s. Higher: a registrar that comes back is found later.
+    /// [`retransmission_max`](Self::retransmission_max), and is shortened at random by up to a quarter, so that a
+    /// crowd does not hunt in step. 10 s. Higher: a registrar that comes back is found later.
     pub server_hunt: Duration,
     /// T7-ENRPoutdate (§7.1): for how long an announced registrar counts as there. 5 s. Higher: registrars that are
     /// gone are tried for longer.
     pub outdate: Duration,
-    /// stale_cache_value (§7.2): the age from which the elements of a pool in the cache are asked for again. 30 s; the RFC
-    /// has no default. Higher: fewer requests, older answers.
+    /// stale_cache_value (§7.2): the age from which the elements of a pool in the cache are asked for again. 30 s;
+    /// the RFC has no default. Higher: fewer requests, older answers.
     pub stale_cache: Duration,
-    /// MAX-REG-ATTEMPT (§7.3): unanswered registrations in a row after which the registrar is given up for another one.
-    /// 2. Higher: a silent registrar is left later.
+    /// MAX-REG-ATTEMPT (§7.3): unanswered registrations in a row after which the registrar is given up for another
+    /// one. 2. Higher: a silent registrar is left later.
     pub max_registration_attempts: NonZeroU32,
     /// MAX-REQUEST-RETRANSMIT (§7.3): how often an unanswered handle resolution is sent again before it fails. 2.
     /// Higher: failures are reported later.
     pub max_request_retransmit: u32,
-    /// RETRAN-MAX (§7.3): the ceiling of everything that doubles. 60 s. Higher: less traffic in a long outage, and a later
-    /// end of it.
+    /// RETRAN-MAX (§7.3): the ceiling of everything that doubles. 60 s. Higher: less traffic in a long outage, and
+    /// a later end of it.
     pub retransmission_max: Duration,
-    /// After an outage, registrations go to the new home registrar at random within this time, so that the many elements of a
-    /// dead registrar do not all register in one instant. 2 s; ours. Higher: gentler, and slower.
+    /// After an outage, registrations go to the new home registrar at random within this time, so that the many
+    /// elements of a dead registrar do not all register in one instant. 2 s; ours. Higher: gentler, and slower.
     pub reregistration_spread: Duration,
     /// The least time between two registrations that changes of policy values cause; changes in between are merged.
     /// 1 s; ours. Higher: less traffic, older loads at the registrars.
     pub policy_update_interval: Duration,
-    /// The least time between two unreachable reports on the same element (§3.5, and threat 8 of §9). 5 s; ours. Higher:
-    /// dead elements stay listed for longer.
+    /// The least time between two unreachable reports on the same element (§3.5, and threat 8 of §9). 5 s; ours.
+    /// Higher: dead elements stay listed for longer.
     pub unreachable_interval: Duration,
-    /// For how long an element reported unreachable is selected only if there is no other. 30 s; ours. Higher: an element
-    /// that recovers is used again later.
+    /// For how long an element reported unreachable is selected only if there is no other. 30 s; ours. Higher: an
+    /// element that recovers is used again later.
     pub unreachable_hold: Duration,
     /// How often to ask for a subscribed pool when the registrar does not grant updates. 10 s; ours. Higher: less
     /// traffic, changes are seen later.
@@ -118,8 +119,8 @@ impl AsapTimers {
         }
     }
 
-    /// T4 for a registration of this life: `min(10 min, life − 20 s)` of the RFC, or two thirds of a life of less than
-    /// three times the margin.
+    /// T4 for a registration of this life: `min(10 min, life − 20 s)` of the RFC, or two thirds of a life of less
+    /// than three times the margin.
     #[must_use]
     pub fn reregistration_after(&self, life: RegistrationLife) -> Duration {
         let Some(life) = life.duration() else { return self.reregistration };
@@ -175,13 +176,14 @@ impl Default for AsapTimers {
 /// How a pool element is set up.
 #[derive(Clone, Debug)]
 pub struct ElementConfig {
-    /// Registrars to look for, beside those that announce themselves; never forgotten. Empty: announcements alone (§3.6).
+    /// Registrars to look for, beside those that announce themselves; never forgotten. Empty: announcements alone
+    /// (§3.6).
     pub registrars: Vec<Endpoint>,
-    /// Where registrars reach this element when they take it over; goes out with every registration. `None` over SCTP, where
-    /// the registrar knows (§3.1, rule 4); a TCP transport over TCP, which is an extension.
+    /// Where registrars reach this element when they take it over; goes out with every registration. `None` over
+    /// SCTP, where the registrar knows (§3.1, rule 4); a TCP transport over TCP, which is an extension.
     pub asap_transport: Option<Transport>,
-    /// Whether the operational scope is secured: then registrars are reached over TLS only, announced ones too, and only
-    /// authenticated ones may become home by a keep-alive.
+    /// Whether the operational scope is secured: then registrars are reached over TLS only, announced ones too, and
+    /// only authenticated ones may become home by a keep-alive.
     pub secured: bool,
     /// Timers and thresholds.
     pub timers: AsapTimers,
@@ -229,7 +231,8 @@ impl ElementConfig {
 /// How a pool user is set up.
 #[derive(Clone, Debug)]
 pub struct UserConfig {
-    /// Registrars to look for, beside those that announce themselves; never forgotten. Empty: announcements alone (§3.6).
+    /// Registrars to look for, beside those that announce themselves; never forgotten. Empty: announcements alone
+    /// (§3.6).
     pub registrars: Vec<Endpoint>,
     /// Whether the operational scope is secured: then registrars are reached over TLS only, announced ones too.
     pub secured: bool,
@@ -237,12 +240,12 @@ pub struct UserConfig {
     pub timers: AsapTimers,
     /// The dialect to speak.
     pub dialect: Dialect,
-    /// How many elements to ask for where the application does not say, and for subscriptions. `None` leaves it to the
-    /// registrar: all of them (§3.3), or three with the reference implementation, where
+    /// How many elements to ask for where the application does not say, and for subscriptions. `None` leaves it to
+    /// the registrar: all of them (§3.3), or three with the reference implementation, where
     /// [`ALL_ITEMS`](rserpool_wire::asap::HandleResolution::ALL_ITEMS) is the better choice.
     pub items: Option<u32>,
-    /// Unanswered resolutions at most; further ones fail at once. 4,096. Higher: more memory and longer bursts when a registrar
-    /// is found after an outage.
+    /// Unanswered resolutions at most; further ones fail at once. 4,096. Higher: more memory and longer bursts when
+    /// a registrar is found after an outage.
     pub max_requests: usize,
     /// Pools in the cache at most; the one used least recently makes room. 1,024. Higher: more memory.
     pub max_cached_pools: usize,

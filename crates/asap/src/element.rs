@@ -1,11 +1,11 @@
-//! The pool element (RFC 5352 §3.1, §3.2, §3.4): keeps its registrations alive at a home registrar, whatever happens to
-//! registrars and networks, until they are ended. Performs no I/O.
+//! The pool element (RFC 5352 §3.1, §3.2, §3.4): keeps its registrations alive at a home registrar, whatever
+//! happens to registrars and networks, until they are ended. Performs no I/O.
 mod deregistration;
 mod keep_alive;
 mod registration;
 mod roster;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rserpool_machine::{Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Timers};
@@ -43,8 +43,9 @@ pub struct ElementRegistration {
 
 /// A pool element, or several of them on one host that share the link to their home registrar.
 ///
-/// The machine looks for a home registrar as soon as it exists. What is registered stays registered: it is renewed, registered
-/// again after its registrar died, expired or handed over, and nothing but a rejection or a deregistration ends that.
+/// The machine looks for a home registrar as soon as it exists. What is registered stays registered: it is renewed,
+/// registered again after its registrar died, expired or handed over, and nothing but a rejection or a
+/// deregistration ends that.
 ///
 /// ```
 /// use std::time::Instant;
@@ -76,7 +77,7 @@ pub struct ElementMachine {
     /// One deadline per registration; its phase says what for.
     deadlines: Timers<RegistrationId>,
     /// Links that registrars opened.
-    inbound: BTreeMap<LinkId, PeerIdentity>,
+    inbound: BTreeSet<LinkId>,
 }
 
 impl ElementMachine {
@@ -103,15 +104,17 @@ impl ElementMachine {
             max_registrations,
             roster: Roster::default(),
             deadlines: Timers::new(),
-            inbound: BTreeMap::new(),
+            inbound: BTreeSet::new(),
         })
     }
 
-    /// Registers an element, and keeps it registered. With the pool handle and identifier of a registration that is there
-    /// already, changes that one, under the id that it has: its policy values, its life, or what a rejection found wrong.
+    /// Registers an element, and keeps it registered. With the pool handle and identifier of a registration that is
+    /// there already, changes that one, under the id that it has: its policy values, its life, or what a rejection
+    /// found wrong.
     ///
     /// # Errors
-    /// When the registration cannot be put into a message, its life is zero, or there are too many. Nothing is changed then.
+    /// When the registration cannot be put into a message, its life is zero, or there are too many.
+    /// Nothing is changed then.
     pub fn register(
         &mut self,
         now: Instant,
@@ -139,11 +142,12 @@ impl ElementMachine {
         })
     }
 
-    /// Changes the policy values of a registration, such as the load. Changes in quick succession are merged; a rejected
-    /// registration is attempted again.
+    /// Changes the policy values of a registration, such as the load. Changes in quick succession are merged; a
+    /// rejected registration is attempted again.
     ///
     /// # Errors
-    /// When there is no such registration any more, or the policy does not fit into a message. Nothing is changed then.
+    /// When there is no such registration any more, or the policy does not fit into a message. Nothing is
+    /// changed then.
     pub fn set_policy(
         &mut self,
         now: Instant,
@@ -161,8 +165,8 @@ impl ElementMachine {
         Ok(())
     }
 
-    /// Ends a registration; [`ElementEvent::Deregistered`] follows, after two T3 at the latest. Without effect on one that
-    /// has ended, or is about to.
+    /// Ends a registration; [`ElementEvent::Deregistered`] follows, after two T3 at the latest. Without effect on
+    /// one that has ended, or is about to.
     pub fn deregister(&mut self, now: Instant, id: RegistrationId) {
         self.start_deregistration(now, id);
     }
@@ -211,7 +215,7 @@ impl ElementMachine {
 
     fn handle_message(&mut self, now: Instant, link: LinkId, bytes: &[u8]) {
         let home = self.channel.home() == Some(link);
-        if !home && (self.channel.is_closing(link) || !self.inbound.contains_key(&link)) {
+        if !home && (self.channel.is_closing(link) || !self.inbound.contains(&link)) {
             return;
         }
         let Some(message) = self.channel.decode(now, link, bytes) else { return };
@@ -250,7 +254,7 @@ impl ElementMachine {
         } else if protocol != Protocol::Asap || self.inbound.len() >= MAX_INBOUND {
             self.channel.refuse(link);
         } else {
-            self.inbound.insert(link, identity);
+            self.inbound.insert(link);
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::user::{RequestId, ResolveError};
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ElementEvent {
-    /// The registration was granted: for the first time, again after it expired, or by another home registrar. Renewals are silent.
+    /// The registration was granted: for the first time, again after it expired, or by another home registrar.
+    /// Renewals are silent.
     Registered {
         /// The registration.
         id: RegistrationId,
@@ -25,9 +26,9 @@ pub enum ElementEvent {
         id: RegistrationId,
         /// The registrar's reasons; may be empty.
         error: OperationError<'static>,
-        /// Whether it is attempted again all the same: for lack of resources, later or at another registrar. Otherwise
-        /// [`set_policy`](crate::ElementMachine::set_policy) or [`register`](crate::ElementMachine::register) with
-        /// what was wrong corrected attempts it again (§3.1).
+        /// Whether it is attempted again all the same: for lack of resources, later or at another registrar.
+        /// Otherwise [`set_policy`](crate::ElementMachine::set_policy) or
+        /// [`register`](crate::ElementMachine::register) with what was wrong corrected attempts it again (§3.1).
         will_retry: bool,
     },
     /// The registration was granted with a remark: values may have been modified (§2.2.3).
@@ -97,8 +98,8 @@ pub enum DeregistrationOutcome {
     Confirmed,
     /// The registrar refused to remove the element.
     Refused(OperationError<'static>),
-    /// Two registrars in turn did not answer: the element stays listed until its registration life is over, or it misses a
-    /// keep-alive.
+    /// Two registrars in turn did not answer: the element stays listed until its registration life is over, or it
+    /// misses a keep-alive.
     TimedOut,
 }
 

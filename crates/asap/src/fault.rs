@@ -22,7 +22,8 @@ pub enum Fault {
         /// The RFC's name of the message.
         message: &'static str,
     },
-    /// Somebody who is not authenticated connected to an element of a secured scope (RFC 5352 §9.3). The link was closed.
+    /// Somebody who is not authenticated connected to an element of a secured scope (RFC 5352 §9.3). The link was
+    /// closed.
     #[error("connection from somebody who is not authenticated")]
     Unauthenticated,
 }
@@ -72,8 +73,8 @@ impl FaultLimit {
     }
 }
 
-/// The cause to answer `message` with. An ASAP_ERROR, however malformed, is never answered: two ends could go on like that
-/// for ever.
+/// The cause to answer `message` with. An ASAP_ERROR, however malformed, is never answered: two ends could go on
+/// like that for ever.
 pub(crate) fn cause_to_answer<'a>(error: &DecodeError, message: &'a [u8]) -> Option<ErrorCause<'a>> {
     const ASAP_ERROR: u8 = 0x0e;
     error.cause(message).filter(|_| message.first() != Some(&ASAP_ERROR))

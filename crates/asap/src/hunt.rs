@@ -236,8 +236,9 @@ impl Hunt {
 
     /// Hunts again after the loss of `home`.
     ///
-    /// A registrar that takes a connection and drops it at once must not be connected to in a tight loop: if it never said
-    /// anything, the round in which it was found goes on, with those not tried yet, until its T5 expires.
+    /// A registrar that takes a connection and drops it at once must not be connected to in a tight loop: if it
+    /// never said anything, the round in which it was found goes on, with those not tried yet, until its T5
+    /// expires.
     fn resume<E>(&mut self, home: &Home, now: Instant, rng: &mut SmallRng, out: &mut Outbox<E>) {
         if let Some(registrar) = &home.registrar {
             self.registrars.put_last(registrar);
@@ -259,6 +260,8 @@ impl Hunt {
     fn stop<E>(&mut self, out: &mut Outbox<E>) {
         self.hunting = false;
         for attempt in std::mem::take(&mut self.attempts) {
+            // Should the round go on, it may be tried still: it did not fail.
+            self.registrars.take_back(&attempt.registrar);
             self.close(attempt.link, out);
         }
     }

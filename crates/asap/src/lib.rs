@@ -1,17 +1,18 @@
-//! The pool element and the pool user of Reliable Server Pooling, by the Aggregate Server Access Protocol ([RFC 5352]).
+//! The pool element and the pool user of Reliable Server Pooling: Aggregate Server Access Protocol, [RFC 5352].
 //!
-//! * [`ElementMachine`] keeps elements registered at a home registrar: through its death, its silence, its hand-over to
-//!   another one, and network cuts.
+//! * [`ElementMachine`] keeps elements registered at a home registrar: through its death, its silence, its
+//!   hand-over to another one, and network cuts.
 //! * [`UserMachine`] resolves pool handles, keeps the answers, selects elements from them by the policy of the pool,
 //!   subscribes to pools, and reports elements that cannot be reached.
 //! * [`session`] is what users and elements say to each other: data, cookies and business cards.
 //!
-//! Both machines are [`Machine`](rserpool_machine::Machine)s: they perform no I/O, read no clock and use no randomness but
-//! what they are seeded with. Time, links and bytes come in; bytes to send, links to open and events come out. Both hunt for a
-//! home registrar from the start (§3.6): up to three at once, in rounds that become longer, for ever.
+//! Both machines are [`Machine`](rserpool_machine::Machine)s: they perform no I/O, read no clock and use no
+//! randomness but what they are seeded with. Time, links and bytes come in; bytes to send, links to open and events
+//! come out. Both hunt for a home registrar from the start (§3.6): up to three at once, in rounds that become
+//! longer, for ever.
 //!
-//! What registrars get wrong is answered where the RFC wants an answer, counted in [`Statistics`], and reported as an event at a
-//! bounded rate; it never stops a machine.
+//! What registrars get wrong is answered where the RFC wants an answer, counted in [`Statistics`], and reported as
+//! an event at a bounded rate; it never stops a machine.
 //!
 //! [RFC 5352]: https://www.rfc-editor.org/rfc/rfc5352
 #![forbid(unsafe_code)]

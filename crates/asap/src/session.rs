@@ -1,12 +1,12 @@
-//! The session between a pool user and a pool element (RFC 5352 §3.8, §3.9): data, and a control channel of cookies and
-//! business cards, over one connection. Performs no I/O.
+//! The session between a pool user and a pool element (RFC 5352 §3.8, §3.9): data, and a control channel of cookies
+//! and business cards, over one connection. Performs no I/O.
 //!
-//! Over SCTP, the payload protocol identifier keeps control messages and data apart. Over TCP, where a mapping never became
-//! an RFC, everything is framed ([`FrameCodec`]): payload protocol identifier and length, 32 bits each, big-endian, then
-//! the payload.
+//! Over SCTP, the payload protocol identifier keeps control messages and data apart. Over TCP, where a mapping
+//! never became an RFC, everything is framed ([`FrameCodec`]): payload protocol identifier and length, 32 bits
+//! each, big-endian, then the payload.
 //!
-//! [`UserSession`] and [`ElementSession`] say what to send first on a new connection, and understand what comes over the
-//! control channel. Data that was not acknowledged when an element failed is the application's matter.
+//! [`UserSession`] and [`ElementSession`] say what to send first on a new connection, and understand what comes
+//! over the control channel. Data that was not acknowledged when an element failed is the application's matter.
 //!
 //! ```
 //! use bytes::BytesMut;

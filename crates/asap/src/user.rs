@@ -1,5 +1,5 @@
-//! The pool user (RFC 5352 §3.3, §3.5): resolves pool handles, keeps the answers, selects from them by the policy of the
-//! pool, and reports elements that cannot be reached. Performs no I/O.
+//! The pool user (RFC 5352 §3.3, §3.5): resolves pool handles, keeps the answers, selects from them by the policy
+//! of the pool, and reports elements that cannot be reached. Performs no I/O.
 mod asked;
 mod resolution;
 mod subscription;
@@ -39,8 +39,8 @@ pub enum Freshness {
 
 /// A pool user.
 ///
-/// The machine looks for a home registrar as soon as it exists. Resolutions wait until there is one, and are sent again to
-/// the next when it falls silent. What is resolved is kept in the cache, from which elements are selected.
+/// The machine looks for a home registrar as soon as it exists. Resolutions wait until there is one, and are sent
+/// again to the next when it falls silent. What is resolved is kept in the cache, from which elements are selected.
 ///
 /// ```
 /// use std::time::Instant;
@@ -116,8 +116,8 @@ impl UserMachine {
         })
     }
 
-    /// Resolves a pool handle: [`UserEvent::Resolved`] or [`UserEvent::ResolveFailed`] follows, at once where the cache will
-    /// do, and after `(1 + max_request_retransmit) × request` at the latest.
+    /// Resolves a pool handle: [`UserEvent::Resolved`] or [`UserEvent::ResolveFailed`] follows, at once where the
+    /// cache will do, and after `(1 + max_request_retransmit) × request` at the latest.
     ///
     /// `items` is how many elements are wanted, where the registrar knows that option; `None` for the default of
     /// [`UserConfig::items`].
@@ -160,9 +160,9 @@ impl UserMachine {
         }
     }
 
-    /// Selects the element to use next from the cache, by the policy of the pool (§6.5.2). `None` if the pool is not in the
-    /// cache, or all its elements are `excluded`. Elements that were reported unreachable a short while ago are selected
-    /// only if there is no other. A stale pool is asked for in parallel.
+    /// Selects the element to use next from the cache, by the policy of the pool (§6.5.2). `None` if the pool is
+    /// not in the cache, or all its elements are `excluded`. Elements that were reported unreachable a short while
+    /// ago are selected only if there is no other. A stale pool is asked for in parallel.
     pub fn select(
         &mut self,
         now: Instant,
@@ -194,9 +194,9 @@ impl UserMachine {
         self.cache.remove(pool_handle);
     }
 
-    /// Reports an element that could not be reached, and drops it from the cache. To be called once for each event, and only
-    /// if the application tried to send something to the element (§3.5). Reports on the same element are not
-    /// sent more often than `unreachable_interval`; without a home registrar, they wait for one.
+    /// Reports an element that could not be reached, and drops it from the cache. To be called once for each event,
+    /// and only if the application tried to send something to the element (§3.5). Reports on the same element are
+    /// not sent more often than `unreachable_interval`; without a home registrar, they wait for one.
     pub fn report_unreachable(
         &mut self,
         now: Instant,
@@ -208,8 +208,9 @@ impl UserMachine {
         self.send_reports();
     }
 
-    /// Asks to be told of every change of a pool: [`UserEvent::PoolChanged`] follows for the state that it is in, and for each change.
-    /// A registrar that does not tell is asked from time to time, and so is a pool that does not exist.
+    /// Asks to be told of every change of a pool: [`UserEvent::PoolChanged`] follows for the state that it is in,
+    /// and for each change. A registrar that does not tell is asked from time to time, and so is a pool that does
+    /// not exist.
     ///
     /// # Errors
     /// When the handle is too long, or there are too many subscriptions.
@@ -217,8 +218,8 @@ impl UserMachine {
         self.start_subscription(now, pool_handle)
     }
 
-    /// Wants to know no more of a pool. The registrar may go on to tell of it while the link lasts, as the RFC has no message
-    /// for this; that is ignored.
+    /// Wants to know no more of a pool. The registrar may go on to tell of it while the link lasts, as the RFC has
+    /// no message for this; that is ignored.
     pub fn unsubscribe(&mut self, pool_handle: &PoolHandle<'_>) {
         self.end_subscription(pool_handle);
     }

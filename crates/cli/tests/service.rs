@@ -16,7 +16,7 @@ fn call(pool: &str, registrar: &str) -> Running {
 fn elements(pool: &str, registrar: &str) -> usize {
     let ended = run(&["resolve", "--json", "--timers", "fast", "--pool", pool, "--registrar", registrar], "");
     match ended.status {
-        Some(0) => json(&ended)["elements"].as_array().map_or(0, Vec::len),
+        Some(0) => json(&ended).get("elements").and_then(|list| list.as_array()).map_or(0, Vec::len),
         _ => 0,
     }
 }

@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Instant;
 
 use rserpool_handlespace::Handlespace;
-use rserpool_machine::{Input, LinkKind, Machine, Output, Protocol};
+use rserpool_machine::{DownReason, Input, LinkId, LinkKind, Machine, Output, Protocol};
 use rserpool_wire::ServerId;
 
 use crate::config::{ConfigError, RegistrarConfig};
@@ -90,7 +90,16 @@ impl RegistrarMachine {
         &self.core.statistics
     }
 
-    fn message(&mut self, now: Instant, link: rserpool_machine::LinkId, bytes: &[u8]) {
+    fn link_down(&mut self, now: Instant, link: LinkId, reason: &DownReason) {
+        let Self { core, service, peers, .. } = self;
+        let Some(ended) = core.links.down(link) else { return };
+        match ended.protocol {
+            Protocol::Asap => service.link_down(core, now, link),
+            Protocol::Enrp => peers.link_down(core, service, now, link, &ended, reason),
+        }
+    }
+
+    fn message(&mut self, now: Instant, link: LinkId, bytes: &[u8]) {
         let Some(protocol) = self.core.links.get(link).map(|link| link.protocol) else { return };
         if !self.core.links.is_open(link) {
             return;
@@ -109,6 +118,12 @@ impl Machine for RegistrarMachine {
     type Event = RegistrarEvent;
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if let Input::LinkUp { link, .. } = input
+            && self.core.links.is_open(link)
+        {
+            // A driver does not use a name twice; should it, the first link is over.
+            self.link_down(now, link, &DownReason::Closed);
+        }
         let Self { core, service, peers, .. } = self;
         if core.phase == Phase::Drained {
             if let Input::LinkUp { link, protocol, kind, remote, identity } = input {
@@ -127,13 +142,7 @@ impl Machine for RegistrarMachine {
                     (Protocol::Enrp, LinkKind::Multicast) => peers.group_joined(core),
                 }
             }
-            Input::LinkDown { link, reason } => {
-                let Some(ended) = core.links.down(link) else { return };
-                match ended.protocol {
-                    Protocol::Asap => service.link_down(core, now, link),
-                    Protocol::Enrp => peers.link_down(core, service, now, link, &ended, &reason),
-                }
-            }
+            Input::LinkDown { link, reason } => self.link_down(now, link, &reason),
             Input::Message { link, bytes } => self.message(now, link, bytes),
             Input::Announcement { link, source, bytes } => {
                 match core.links.get(link).map(|link| link.protocol) {

@@ -55,13 +55,16 @@ impl Places {
 
     /// Sets the number; at most `u32::MAX`.
     pub fn set(&mut self, member: Member, place: usize) {
-        let index = member.0 as usize;
-        if index >= self.0.len() {
-            self.0.resize(index + 1, 0);
+        match self.0.get_mut(member.0 as usize) {
+            Some(slot) => *slot = place as u32,
+            None => self.append(member, place),
         }
-        if let Some(slot) = self.0.get_mut(index) {
-            *slot = place as u32;
-        }
+    }
+
+    #[cold]
+    fn append(&mut self, member: Member, place: usize) {
+        self.0.resize(member.0 as usize, 0);
+        self.0.push(place as u32);
     }
 }
 

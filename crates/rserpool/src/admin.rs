@@ -376,6 +376,8 @@ fn counters(statistics: &Statistics, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use rserpool_wire::{PeIdentifier, Policy, RegistrationLife, Transport};
+
     use super::*;
 
     #[test]
@@ -391,11 +393,11 @@ mod tests {
     #[test]
     fn pools_are_told_apart_by_their_handles() {
         let element = |id| PoolElement {
-            identifier: rserpool_wire::PeIdentifier(id),
-            home: rserpool_wire::ServerId(1),
-            life: rserpool_wire::RegistrationLife::Infinite,
-            user_transport: rserpool_wire::Transport::Tcp(SocketAddr::from(([127, 0, 0, 1], 7))),
-            policy: rserpool_wire::Policy::RoundRobin,
+            identifier: PeIdentifier(id),
+            home: ServerId(1),
+            life: RegistrationLife::Infinite,
+            user_transport: Transport::Tcp(SocketAddr::from(([127, 0, 0, 1], 7))),
+            policy: Policy::RoundRobin,
             asap_transport: None,
         };
         let handle = |bytes: &[u8]| PoolHandle::from(bytes.to_vec());

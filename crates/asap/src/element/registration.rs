@@ -250,8 +250,8 @@ impl ElementMachine {
         }
     }
 
-    /// A rejected registration must not be attempted again without correction (5352-3.1-12). Lack of resources is not the
-    /// element's error: another registrar, or a later time, corrects it.
+    /// A rejected registration must not be attempted again without correction (5352-3.1-12). Lack of resources is
+    /// not the element's error: another registrar, or a later time, corrects it.
     fn rejected(&mut self, now: Instant, id: RegistrationId, error: OperationError<'static>) {
         let Some(registration) = self.roster.registration_mut(id) else { return };
         let corrected = registration.sent != Some(registration.version);

@@ -1,5 +1,5 @@
-//! The registrars that an endpoint knows of: configured ones, which are never forgotten, and announced ones, which are
-//! when T7-ENRPoutdate expires (RFC 5352 §3.6).
+//! The registrars that an endpoint knows of: configured ones, which are never forgotten, and announced ones, which
+//! are when T7-ENRPoutdate expires (RFC 5352 §3.6).
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -54,8 +54,8 @@ impl Registrars {
 
     /// Adds or confirms an announced registrar, and (re)starts its T7.
     ///
-    /// Announcements can be forged, in any number (§9.2): when there are too many, a random one makes room, so that those
-    /// that announce themselves again and again are there most of the time.
+    /// Announcements can be forged, in any number (§9.2): when there are too many, a random one makes room, so that
+    /// those that announce themselves again and again are there most of the time.
     pub(super) fn announce(&mut self, endpoint: Endpoint, now: Instant, rng: &mut SmallRng) {
         let outdated_at = now + self.outdate;
         if let Some(registrar) = self.find(&endpoint) {
@@ -82,8 +82,8 @@ impl Registrars {
         self.known.iter().filter_map(|registrar| registrar.outdated_at).min()
     }
 
-    /// The registrar to try next in this round: of those not tried in it, the one tried longest ago; a random one of those
-    /// never tried.
+    /// The registrar to try next in this round: of those not tried in it, the one tried longest ago; a random one
+    /// of those never tried.
     pub(super) fn take_next(&mut self, round: u64, rng: &mut SmallRng) -> Option<Endpoint> {
         let untried = || self.known.iter().enumerate().filter(|(_, registrar)| registrar.round != round);
         let longest_ago = untried().map(|(_, registrar)| registrar.tried).min()?;
@@ -94,6 +94,13 @@ impl Registrars {
         let registrar = self.known.get_mut(index)?;
         (registrar.tried, registrar.round) = (self.tries, round);
         Some(registrar.endpoint.clone())
+    }
+
+    /// The try of `endpoint` was broken off, and does not count in this round.
+    pub(super) fn take_back(&mut self, endpoint: &Endpoint) {
+        if let Some(registrar) = self.find(endpoint) {
+            registrar.round = 0;
+        }
     }
 
     /// Puts `endpoint` behind all others: it was in use until now.

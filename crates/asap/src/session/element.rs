@@ -1,4 +1,5 @@
-//! The pool element's end of a session: hands out cookies and business cards, and gets cookies back (RFC 5352 §3.8, §3.9).
+//! The pool element's end of a session: hands out cookies and business cards, and gets cookies back (RFC 5352 §3.8,
+//! §3.9).
 use bytes::Bytes;
 use rserpool_wire::asap::{BusinessCard, Cookie, CookieEcho, Message};
 use rserpool_wire::{Dialect, EncodeError, OperationError, PoolElement, PoolHandle};
@@ -16,11 +17,11 @@ pub struct ElementSession {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ElementControl {
-    /// The last cookie that another element of the pool gave to the user: restore the state of the session from it. Verify it
-    /// first: the user could have made it up (§3.8).
+    /// The last cookie that another element of the pool gave to the user: restore the state of the session from it.
+    /// Verify it first: the user could have made it up (§3.8).
     CookieEchoed(Bytes),
-    /// The user is an element too, of this pool, and prefers these elements to stand in for it, best first. Resolve the
-    /// pool, unless it is in the cache (BC1).
+    /// The user is an element too, of this pool, and prefers these elements to stand in for it, best first. Resolve
+    /// the pool, unless it is in the cache (BC1).
     BusinessCard {
         /// The user's pool.
         pool_handle: PoolHandle<'static>,
@@ -40,8 +41,8 @@ impl ElementSession {
         Self { dialect, pool_handle }
     }
 
-    /// An ASAP_BUSINESS_CARD with the elements to prefer on fail-over, best first; none for no preference. An element should send
-    /// one when communication begins, and may send more whenever its preference changes (§3.9).
+    /// An ASAP_BUSINESS_CARD with the elements to prefer on fail-over, best first; none for no preference. An
+    /// element should send one when communication begins, and may send more whenever its preference changes (§3.9).
     ///
     /// # Errors
     /// When the card is too long.
@@ -50,8 +51,8 @@ impl ElementSession {
         control::encode(&card.into(), self.dialect)
     }
 
-    /// An ASAP_COOKIE: the state of the session, for the element that the user fails over to. It replaces earlier ones. It should be
-    /// signed, and verified when it comes back (§3.8).
+    /// An ASAP_COOKIE: the state of the session, for the element that the user fails over to. It replaces earlier
+    /// ones. It should be signed, and verified when it comes back (§3.8).
     ///
     /// # Errors
     /// When the cookie is too long: over 65,527 bytes.

@@ -51,8 +51,8 @@ impl FrameCodec {
     /// Bytes before the payload.
     pub const HEADER_LENGTH: usize = 8;
 
-    /// A codec for payloads of `max_payload` bytes at most. What is larger is refused in both directions: a receiver buffers
-    /// a frame until it is whole.
+    /// A codec for payloads of `max_payload` bytes at most. What is larger is refused in both directions: a
+    /// receiver buffers a frame until it is whole.
     #[must_use]
     pub const fn new(max_payload: usize) -> Self {
         Self { max_payload }

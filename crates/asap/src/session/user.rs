@@ -21,7 +21,8 @@ pub struct UserSession {
 pub enum UserControl {
     /// A cookie, which replaces the one before. The next element will get it.
     CookieStored,
-    /// A business card: [`UserSession::preferred`] has its elements. Resolve the pool, unless it is in the cache (BC1).
+    /// A business card: [`UserSession::preferred`] has its elements. Resolve the pool, unless it is in the cache
+    /// (BC1).
     BusinessCard {
         /// The element's pool.
         pool_handle: PoolHandle<'static>,
@@ -39,8 +40,8 @@ impl UserSession {
         Self { dialect, cookie: None, preferred: Vec::new(), card: None }
     }
 
-    /// For a user that is an element too: presents its own pool, and who may stand in for it, to every element (§3.9). Returns
-    /// the message, to be sent now if there is a connection.
+    /// For a user that is an element too: presents its own pool, and who may stand in for it, to every element
+    /// (§3.9). Returns the message, to be sent now if there is a connection.
     ///
     /// # Errors
     /// When the card is too long. The one before stays then.

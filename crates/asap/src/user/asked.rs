@@ -1,5 +1,5 @@
-//! The pools that registrars are being asked for, or that are subscribed to. One request per pool is on its way at a time: a
-//! response names the pool, but not the request that it answers.
+//! The pools that registrars are being asked for, or that are subscribed to. One request per pool is on its way at
+//! a time: a response names the pool, but not the request that it answers.
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -120,7 +120,8 @@ impl AskedPool {
         }
     }
 
-    /// Drops the queries that nobody waits for. The active one stays while there is a next one, which follows its answer.
+    /// Drops the queries that nobody waits for. The active one stays while there is a next one, which follows its
+    /// answer.
     pub(super) fn drop_unwanted(&mut self) {
         self.next.take_if(|query| query.waiting.is_empty());
         if self.next.is_none() {

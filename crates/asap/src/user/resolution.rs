@@ -1,4 +1,5 @@
-//! Handle resolution (RFC 5352 §3.3): requests, their retransmission in parallel to a server hunt (§3.7.2), and responses.
+//! Handle resolution (RFC 5352 §3.3): requests, their retransmission in parallel to a server hunt (§3.7.2), and
+//! responses.
 use std::time::Instant;
 
 use rserpool_wire::asap::{HandleResolution, HandleResolutionResponse};

@@ -1,5 +1,5 @@
-//! Subscriptions: the S bit of handle resolutions and the A bit of responses (RFC 5352 §2.2.5, §2.2.6). A subscription lasts as
-//! long as the link, and exists only while the pool does; this makes it last.
+//! Subscriptions: the S bit of handle resolutions and the A bit of responses (RFC 5352 §2.2.5, §2.2.6). A
+//! subscription lasts as long as the link, and exists only while the pool does; this makes it last.
 use std::time::{Duration, Instant};
 
 use rserpool_wire::PoolHandle;

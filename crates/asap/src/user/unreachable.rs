@@ -1,5 +1,5 @@
-//! Elements that could not be reached (RFC 5352 §3.5): reported once for each event, at a bounded rate (threat 8 of §9), and
-//! for a while not selected while there are others.
+//! Elements that could not be reached (RFC 5352 §3.5): reported once for each event, at a bounded rate (threat 8 of
+//! §9), and for a while not selected while there are others.
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 

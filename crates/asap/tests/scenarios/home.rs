@@ -81,6 +81,15 @@ fn keep_alives_for_others_are_silently_discarded_5352_3_4_02() {
 }
 
 #[test]
+fn an_element_that_was_never_registered_answers_no_keep_alive() {
+    let mut pe = Driver::element_of(&[]);
+    pe.register(registration(1));
+    let link = pe.inbound(PeerIdentity::Anonymous);
+    pe.keep_alive(link, 9, true);
+    assert!(pe.nothing_sent() && !pe.machine.has_home());
+}
+
+#[test]
 fn a_keep_alive_that_names_an_element_is_for_that_one_alone() {
     let (mut pe, link, _) = Driver::registered();
     pe.register(registration(2));

@@ -1,5 +1,5 @@
-//! What pool elements and pool users do, against scripted registrars. Every test says which requirements of RFC 5352 it
-//! checks (`5352-3.1-12` is the twelfth of section 3.1).
+//! What pool elements and pool users do, against scripted registrars. Every test says which requirements of RFC
+//! 5352 it checks (`5352-3.1-12` is the twelfth of section 3.1).
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -77,6 +77,30 @@ fn an_unanswered_registration_is_sent_again_and_then_the_registrar_left_5352_3_1
 }
 
 #[test]
+fn attempts_at_one_registrar_do_not_count_at_the_next_5352_3_1_17() {
+    let mut pe = Driver::element_of(&[R1, R2]);
+    let link = pe.up(R1);
+    pe.register(registration(1));
+    pe.registration_sent(link);
+    pe.cut(link);
+    let link = pe.up(R2);
+    pe.pass(seconds(2));
+    pe.registration_sent(link);
+    pe.pass(seconds(60));
+    assert!(pe.is_up(link));
+    pe.registration_sent(link);
+}
+
+#[test]
+fn an_answer_that_comes_twice_counts_once() {
+    let (mut pe, link, id) = Driver::registered();
+    pe.answer_registration(link, PeIdentifier(1), None);
+    pe.answer_registration(link, PeIdentifier(1), Some(CauseCode::INVALID_VALUES));
+    assert_eq!(pe.take_events(), []);
+    assert!(pe.machine.is_registered(id));
+}
+
+#[test]
 fn a_rejected_registration_is_not_attempted_again_without_correction_5352_3_1_12() {
     let mut pe = Driver::element_of(&[R1]);
     let link = pe.up(R1);

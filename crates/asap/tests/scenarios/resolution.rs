@@ -72,6 +72,17 @@ fn an_unanswered_request_is_sent_again_and_a_hunt_begins_in_parallel_5352_3_3_03
 }
 
 #[test]
+fn the_hunt_in_parallel_is_for_others_than_the_silent_home() {
+    let mut pu = Driver::user_of(&[R1, R2, R3]);
+    let (_, first) = pu.connecting.first().cloned().expect("an attempt");
+    pu.up(&first.to_string());
+    pu.resolve(None, Freshness::CacheAllowed);
+    pu.pass(seconds(15));
+    assert_eq!(pu.attempts().len(), 2);
+    assert!(!pu.attempts().contains(&first.to_string()));
+}
+
+#[test]
 fn a_home_that_answers_after_all_stays_home() {
     let mut pu = Driver::user_of(&[R1, R2]);
     let slow = pu.up(R1);
@@ -225,6 +236,13 @@ fn cancelling_one_request_does_not_hold_up_the_next() {
     pu.resolution_sent(link);
     pu.list(link, &[1, 2], false);
     assert_eq!(pu.take_events(), [resolved(second)]);
+
+    // Nor where the registrar answers neither.
+    let first = pu.resolve(Some(1), Freshness::Fresh);
+    let second = pu.resolve(Some(5), Freshness::Fresh);
+    pu.machine.cancel(first);
+    pu.pass(seconds(90));
+    assert!(pu.take_events().contains(&failed(second, ResolveError::TimedOut)));
 }
 
 #[test]

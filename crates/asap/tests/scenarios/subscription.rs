@@ -63,6 +63,19 @@ fn a_new_home_is_asked_again() {
 }
 
 #[test]
+fn so_is_a_home_that_took_over_from_a_silent_one() {
+    let mut pu = Driver::user_of(&[R1, R2]);
+    let silent = pu.up(R1);
+    subscribe(&mut pu);
+    pu.list(silent, &[1], true);
+    pu.resolve(None, Freshness::Fresh);
+    pu.pass(seconds(15));
+    pu.clear();
+    let link = pu.up(R2);
+    assert_eq!(pu.resolution_sent(link), (true, None));
+}
+
+#[test]
 fn a_registrar_that_does_not_push_is_polled() {
     let (mut pu, link) = Driver::at_home();
     subscribe(&mut pu);
@@ -74,6 +87,10 @@ fn a_registrar_that_does_not_push_is_polled() {
         pu.list(link, elements, false);
     }
     assert_eq!(pu.take_events(), [changed(PoolChange::Listed), changed(PoolChange::Listed)]);
+    // Until it pushes after all.
+    pu.list(link, &[1], true);
+    pu.pass(seconds(100));
+    assert!(pu.nothing_sent());
 }
 
 #[test]
@@ -90,6 +107,11 @@ fn an_unknown_pool_is_asked_for_again_later_and_later() {
     assert_eq!(pu.take_events(), [changed(PoolChange::Unknown)]);
     pu.list(link, &[1], true);
     assert_eq!(pu.take_events(), [changed(PoolChange::Listed)]);
+    // Gone again: the wait is short again.
+    pu.clear();
+    pu.refuse_resolution(link, CauseCode::UNKNOWN_POOL_HANDLE);
+    pu.pass(seconds(5));
+    pu.resolution_sent(link);
 }
 
 #[test]
@@ -160,6 +182,16 @@ fn who_unsubscribes_is_told_no_more() {
     pu.pass(seconds(100));
     assert!(pu.nothing_sent());
     assert!(!pu.take_events().iter().any(|event| matches!(event, UserEvent::PoolChanged { .. })));
+}
+
+#[test]
+fn who_unsubscribes_before_the_answer_waits_for_none() {
+    let (mut pu, _) = Driver::at_home();
+    subscribe(&mut pu);
+    pu.clear();
+    pu.machine.unsubscribe(&echo());
+    pu.pass(seconds(100));
+    assert!(pu.nothing_sent() && pu.connecting.is_empty());
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A driver for one machine: links that come up, break and carry messages as the script says, and time that passes when the
-//! script says so.
+//! A driver for one machine: links that come up, break and carry messages as the script says, and time that passes
+//! when the script says so.
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};

@@ -21,6 +21,10 @@ fn an_event_is_reported_once_5352_3_5_01_03() {
     pu.machine.report_unreachable(pu.now, &echo(), PeIdentifier(1));
     pu.drain();
     assert_eq!(pu.next_sent(), Some((link, report(1))), "a new event");
+    pu.pass(seconds(4));
+    pu.machine.report_unreachable(pu.now, &echo(), PeIdentifier(1));
+    pu.drain();
+    assert!(pu.nothing_sent());
 }
 
 #[test]

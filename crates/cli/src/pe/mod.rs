@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use rserpool::machine::Endpoint;
 use rserpool::wire::{PeIdentifier, Policy, RegistrationLife};
-use rserpool::{PoolElement, PoolElementBuilder, Status};
-use tokio::time::timeout;
+use rserpool::{ElementEvent, PoolElement, PoolElementBuilder, Status};
+use tokio::time::{Instant, interval_at};
+use tokio_stream::StreamExt;
 use tracing::warn;
 
 use crate::arguments::{self, Registrars};
@@ -18,7 +19,7 @@ use crate::output;
 use crate::proxy;
 use crate::shutdown::Shutdown;
 
-/// How often to say that no registrar has answered yet.
+/// How often to say that the element is not registered yet.
 const REMINDER: Duration = Duration::from_secs(10);
 
 /// Register a service as an element of a pool, and keep it registered
@@ -114,23 +115,31 @@ impl Arguments {
     }
 }
 
-/// Registers, however long that takes: an element may be started before its registrars. A rejection is final.
+/// Registers, however long that takes: an element may be started before its registrars. A rejection is final, unless it is
+/// for want of resources, which may come back.
 async fn register(builder: PoolElementBuilder) -> Result<PoolElement, Failure> {
     let element = builder.start().await?;
     let (pool, id) = (element.pool_handle().clone(), element.identifier());
-    loop {
-        match timeout(REMINDER, element.settled()).await {
-            Ok(Status::Registered { .. }) => return Ok(element),
-            Ok(Status::Rejected(error)) => {
-                return Err(Failure::new(format!(
-                    "the registrar rejected element {id} of pool {pool}: {error}"
-                )));
+    let mut events = element.events();
+    let (mut reminders, mut refused) = (interval_at(Instant::now() + REMINDER, REMINDER), false);
+    let status = loop {
+        tokio::select! {
+            status = element.settled() => break status,
+            Some(event) = events.next() => {
+                if let ElementEvent::Rejected { error, will_retry: true, .. } = event && !refused {
+                    warn!(%pool, element = %id, %error, "the registrar refuses the element for now; still trying");
+                    refused = true;
+                }
             }
-            Ok(other) => {
-                return Err(Failure::new(format!("element {id} of pool {pool} is not registered: {other:?}")));
-            }
-            Err(_) => warn!(%pool, element = %id, "no registrar has answered yet; still trying"),
+            _ = reminders.tick() => warn!(%pool, element = %id, "not registered yet; still trying"),
         }
+    };
+    match status {
+        Status::Registered { .. } => Ok(element),
+        Status::Rejected(error) => {
+            Err(Failure::new(format!("the registrar rejected element {id} of pool {pool}: {error}")))
+        }
+        other => Err(Failure::new(format!("element {id} of pool {pool} is not registered: {other:?}"))),
     }
 }
 

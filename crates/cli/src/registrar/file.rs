@@ -200,17 +200,17 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let error =
-            parse("asap = [\"tcp://127.0.0.1:0\"]\npeer = []\n").err().expect("`peers` is right").to_string();
+            parse("asap = [\"tcp://127.0.0.1:0\"]\npeer = []\n").expect_err("`peers` is right").to_string();
         assert!(error.contains("line 2") && error.contains("peer"), "{error}");
-        let error = parse("[timing]\nheartbeat = 1\n").err().expect("no such timer").to_string();
+        let error = parse("[timing]\nheartbeat = 1\n").expect_err("no such timer").to_string();
         assert!(error.contains("line 2") && error.contains("heartbeat_cycle"), "{error}");
     }
 
     #[test]
     fn a_wrong_value_says_what_is_right() {
-        let error = parse("enrp = \"10.0.0.1:9901\"").err().expect("no scheme").to_string();
+        let error = parse("enrp = \"10.0.0.1:9901\"").expect_err("no scheme").to_string();
         assert!(error.contains("tcp://HOST:PORT"), "{error}");
-        let error = parse("[timing]\ndrain = -1").err().expect("negative").to_string();
+        let error = parse("[timing]\ndrain = -1").expect_err("negative").to_string();
         assert!(error.contains("line 2"), "{error}");
     }
 }

@@ -77,6 +77,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         None => None,
     };
     let registrar = settings.start().await?;
+    info!(id = %registrar.id(), "started; looking for other registrars");
     let admin_address = admin.as_ref().map(Admin::local_addr);
     // Dropped at the end, which ends the administrative service too.
     let (_serving, end) = oneshot::channel::<()>();
@@ -179,7 +180,6 @@ async fn bind_admin(text: &str) -> Result<Admin, Failure> {
 }
 
 fn announce(registrar: &Registrar, admin: Option<SocketAddr>) -> Result<(), Failure> {
-    info!(id = %registrar.id(), "ready");
     let asap = registrar.asap_endpoints().iter().map(|endpoint| ("asap", endpoint.to_string()));
     let enrp = registrar.enrp_endpoint().map(|endpoint| ("enrp", endpoint.to_string()));
     let admin = admin.map(|address| ("admin", format!("http://{address}")));

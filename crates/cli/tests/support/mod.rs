@@ -1,5 +1,6 @@
 //! Runs the real `rserpool` command: long-running ones as children that die with the test, others to their end.
 #![allow(dead_code, reason = "each test file uses what it needs")]
+#![allow(clippy::expect_used, clippy::disallowed_methods, reason = "a test runs commands, in real time")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,21 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(5);
 
 /// A command that runs.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
 /// What a command that has ended said.
-pub struct Ended {
-    pub status: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Starts `rserpool` with these arguments; its logs go to the test's standard error.
-pub fn start(arguments: &[&str]) -> Running {
+pub(crate) fn start(arguments: &[&str]) -> Running {
     let mut child = command(arguments).stderr(Stdio::inherit()).spawn().expect("the binary is built");
     let output = child.stdout.take().expect("piped");
     let (sender, lines) = channel();
@@ -47,7 +48,7 @@ pub fn start(arguments: &[&str]) -> Running {
 }
 
 /// Runs `rserpool` with these arguments and this input to its end.
-pub fn run(arguments: &[&str], input: &str) -> Ended {
+pub(crate) fn run(arguments: &[&str], input: &str) -> Ended {
     let mut child = command(arguments).stderr(Stdio::piped()).spawn().expect("the binary is built");
     // A command that fails at once may not read its input.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
@@ -77,12 +78,12 @@ fn command(arguments: &[&str]) -> Command {
 
 impl Running {
     /// The next line of its output.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("a line of output in time")
     }
 
     /// The parts of the line that says that it serves.
-    pub fn ready(&self) -> BTreeMap<String, String> {
+    pub(crate) fn ready(&self) -> BTreeMap<String, String> {
         let line = self.line();
         let parts = line.strip_prefix("ready ").unwrap_or_else(|| panic!("`{line}` is no ready line"));
         let pair = |part: &str| part.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -90,28 +91,28 @@ impl Running {
     }
 
     /// Writes a line to its input.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.input.as_mut().expect("open"), "{line}").expect("it reads");
     }
 
     /// Ends its input.
-    pub fn hush(&mut self) {
+    pub(crate) fn hush(&mut self) {
         self.input = None;
     }
 
     /// Asks it to end, as a service manager does.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         kill(self.pid(), Signal::SIGTERM).expect("it runs");
     }
 
     /// Ends it as a crash does.
-    pub fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ran");
     }
 
     /// Waits for its end.
-    pub fn end(&mut self) -> ExitStatus {
+    pub(crate) fn end(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the command ends", || {
             status = self.child.try_wait().expect("it ran");
@@ -134,7 +135,7 @@ impl Drop for Running {
 }
 
 /// Waits until `condition` holds.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "not in time: {what}");
@@ -143,7 +144,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A registrar with everything on free ports, and the parts of its ready line.
-pub fn registrar(more: &[&str]) -> (Running, BTreeMap<String, String>) {
+pub(crate) fn registrar(more: &[&str]) -> (Running, BTreeMap<String, String>) {
     let mut arguments = vec!["registrar", "--timers", "fast", "--asap", "tcp://127.0.0.1:0"];
     arguments.extend(["--enrp", "tcp://127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     arguments.extend(more);
@@ -153,7 +154,7 @@ pub fn registrar(more: &[&str]) -> (Running, BTreeMap<String, String>) {
 }
 
 /// An echo element of `pool`, and the parts of its ready line.
-pub fn echo(pool: &str, registrar: &str, more: &[&str]) -> (Running, BTreeMap<String, String>) {
+pub(crate) fn echo(pool: &str, registrar: &str, more: &[&str]) -> (Running, BTreeMap<String, String>) {
     let mut arguments = vec!["pe", "--echo", "--timers", "fast", "--pool", pool, "--registrar", registrar];
     arguments.extend(more);
     let running = start(&arguments);
@@ -162,11 +163,11 @@ pub fn echo(pool: &str, registrar: &str, more: &[&str]) -> (Running, BTreeMap<St
 }
 
 /// The address in a `tcp://` URL.
-pub fn address(url: &str) -> SocketAddr {
+pub(crate) fn address(url: &str) -> SocketAddr {
     url.strip_prefix("tcp://").and_then(|address| address.parse().ok()).expect("a tcp:// URL with an address")
 }
 
 /// What standard output says as JSON.
-pub fn json(ended: &Ended) -> serde_json::Value {
+pub(crate) fn json(ended: &Ended) -> serde_json::Value {
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error} in: {}", ended.stdout))
 }

@@ -3,13 +3,14 @@
 //!
 //! A link may carry many elements. An element whose link broke, or that was taken over, is *probed*: it is connected to at
 //! its ASAP transport and must acknowledge a keep-alive in time. Only so many are probed at once; the others queue.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
 use rserpool_handlespace::ElementKey;
 use rserpool_machine::{Endpoint, LinkId, Protocol};
+use rserpool_wire::RegistrationLife;
 use rserpool_wire::asap::{EndpointKeepAlive, EndpointKeepAliveAck, Message};
 use rserpool_wire::enrp::UpdateAction;
 
@@ -25,8 +26,8 @@ enum State {
     Idle,
     /// A keep-alive on its link is not acknowledged yet.
     Asked,
-    /// It waits to be probed. `home`: to adopt this registrar as its home (the H bit).
-    Queued { home: bool },
+    /// It waits to be probed, with this ticket. `home`: to adopt this registrar as its home (the H bit).
+    Queued { home: bool, ticket: u64 },
     /// It is being probed.
     Probed { home: bool },
     /// It cannot be reached, but may register again.
@@ -65,8 +66,9 @@ pub(super) struct Supervision {
     links: HashMap<LinkId, LinkElements>,
     /// The links opened to ASAP transports.
     opened: HashMap<Endpoint, LinkId>,
-    /// Elements to be probed; those no longer in that state are passed over.
-    queue: VecDeque<ElementKey>,
+    /// Elements to be probed, in the order of their tickets.
+    queue: BTreeMap<u64, ElementKey>,
+    next_ticket: u64,
     /// How many are being probed.
     probing: usize,
 }
@@ -80,7 +82,8 @@ impl Supervision {
         self.links.get(&link).map_or(0, |of_link| of_link.keys.len())
     }
 
-    /// Whether the element has a link of its own that is up, and that is neither this one nor one of the same party.
+    /// Whether the element has a link that is up, and that is neither this one nor one of the same party. For an element
+    /// that was taken over, and connected to at its ASAP transport, its own links may come from other addresses.
     pub(super) fn is_held_by_another(
         &self,
         core: &Core,
@@ -88,9 +91,13 @@ impl Supervision {
         link: LinkId,
         party: &Party,
     ) -> bool {
-        let held = self.link_of(key).filter(|held| *held != link);
-        held.and_then(|held| core.links.get(held).filter(|_| core.links.is_open(held)))
-            .is_some_and(|held| !held.party.is_same(party))
+        let Some(watch) = self.watches.get(&key) else { return false };
+        let held = watch.link.filter(|held| *held != link && core.links.is_open(*held));
+        let holder = held.and_then(|held| core.links.get(held));
+        match (holder, &watch.party) {
+            (None, _) | (_, None) => false,
+            (Some(holder), Some(owner)) => !owner.is_same(party) && !holder.party.is_same(party),
+        }
     }
 
     /// Whether the element may be deregistered over this link by this party: it registered here so, or elsewhere.
@@ -133,22 +140,34 @@ impl Supervision {
     fn set_state(&mut self, key: ElementKey, state: State) {
         if let Some(watch) = self.watches.get_mut(&key) {
             let before = std::mem::replace(&mut watch.state, state);
+            if let State::Queued { ticket, .. } = before {
+                self.queue.remove(&ticket);
+            }
             self.probing -= usize::from(matches!(before, State::Probed { .. }));
             self.probing += usize::from(matches!(state, State::Probed { .. }));
         }
     }
 
     fn queue(&mut self, core: &mut Core, key: ElementKey, home: bool) {
-        self.set_state(key, State::Queued { home });
-        self.queue.push_back(key);
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.set_state(key, State::Queued { home, ticket });
+        self.queue.insert(ticket, key);
         core.timers.cancel(Timer::KeepAlive(key));
     }
 }
 
 impl Service {
     /// Watches an element that has just registered on a link.
-    pub(super) fn watch_registered(&mut self, core: &mut Core, now: Instant, key: ElementKey, link: LinkId) {
-        self.watch(core, now, key);
+    pub(super) fn watch_registered(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        key: ElementKey,
+        life: RegistrationLife,
+        link: LinkId,
+    ) {
+        self.watch(core, now, key, life);
         let party = core.links.get(link).map(|link| link.party.clone());
         if let Some(watch) = self.supervision.watches.get_mut(&key) {
             watch.party = party;
@@ -163,11 +182,13 @@ impl Service {
     /// Watches an element that this registrar has made its own, and makes it adopt this registrar as its home
     /// (RFC 5353 §3.5.2).
     pub(crate) fn adopt(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
-        self.watch(core, now, key);
+        let element = core.handlespace.element(key).and_then(|view| view.decode());
+        let life = element.map_or(RegistrationLife::Infinite, |element| element.life);
+        self.watch(core, now, key, life);
         self.supervision.queue(core, key, true);
     }
 
-    fn watch(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
+    fn watch(&mut self, core: &mut Core, now: Instant, key: ElementKey, life: RegistrationLife) {
         self.supervision.watches.entry(key).or_insert_with(|| Watch {
             state: State::Idle,
             link: None,
@@ -177,8 +198,7 @@ impl Service {
             reports: 0,
             asked_for_report: None,
         });
-        let life = core.handlespace.element(key).and_then(|view| view.decode()?.life.duration());
-        let expiry = life.and_then(|life| now.checked_add(life));
+        let expiry = life.duration().and_then(|life| now.checked_add(life));
         core.handlespace.set_expiry(key, expiry);
     }
 
@@ -228,10 +248,10 @@ impl Service {
     /// Probes queued elements, as many at once as the limit allows.
     pub(crate) fn start_probes(&mut self, core: &mut Core, now: Instant) {
         while self.supervision.probing < core.config.limits.probes
-            && let Some(key) = self.supervision.queue.pop_front()
+            && let Some((_, key)) = self.supervision.queue.pop_first()
         {
             let state = self.supervision.watches.get(&key).map(|watch| watch.state);
-            if let Some(State::Queued { home }) = state {
+            if let Some(State::Queued { home, .. }) = state {
                 self.probe(core, now, key, home);
             }
         }

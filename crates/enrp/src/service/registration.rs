@@ -27,7 +27,7 @@ impl Service {
         registration: Registration<'_>,
     ) {
         let Registration { pool_handle, element } = registration;
-        let identifier = element.identifier;
+        let (identifier, life) = (element.identifier, element.life);
         let respond = |core: &mut Core, cause: Option<ErrorCause<'_>>| {
             let (rejected, pool_handle) = (cause.is_some(), pool_handle.borrowed());
             let error = cause.map(Into::into);
@@ -43,7 +43,7 @@ impl Service {
                 return respond(core, Some(cause));
             }
         };
-        self.watch_registered(core, now, key, link);
+        self.watch_registered(core, now, key, life, link);
         respond(core, None);
         core.announce_update(UpdateAction::Add, key);
         self.pool_changed(core, now, &pool_handle);

@@ -31,7 +31,7 @@ impl Service {
                 core.statistics.resolutions += 1;
                 core.transmit(link, bytes);
             }
-            // All elements have the weight 0, say: a positive response must name at least one (RFC 5352 §2.2.6).
+            // A policy may select none, but a positive response must name at least one (RFC 5352 §2.2.6).
             None => reject(core, link, pool_handle, CauseCode::LACK_OF_RESOURCES),
         }
     }

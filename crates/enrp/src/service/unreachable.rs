@@ -76,8 +76,8 @@ impl Service {
         link: LinkId,
         ack: &EndpointKeepAliveAck<'_>,
     ) -> bool {
-        let key = core.handlespace.find(ack.pool_handle.as_bytes(), ack.identifier);
-        if key.is_none() || self.foreign_probes.by_link.get(&link).copied() != key {
+        let Some(key) = self.foreign_probes.by_link.get(&link) else { return false };
+        if core.handlespace.find(ack.pool_handle.as_bytes(), ack.identifier) != Some(*key) {
             return false;
         }
         core.statistics.keep_alive_acks += 1;

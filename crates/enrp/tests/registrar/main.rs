@@ -1,6 +1,10 @@
 //! The registrar machine as others see it, one file per part of the RFCs.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod arbitrary_input;
 mod audit;
 mod bad_input;
+mod disorder;
 mod keep_alive;
 mod presence;
 mod registration;

@@ -100,7 +100,7 @@ fn a_hung_registrar_is_taken_over_though_its_links_stay_up() {
     net.run(secs(2));
     assert_eq!(completed_by(&net, 3).len(), 1);
     assert_eq!(net.view(1).len(), 6);
-    assert_eq!(homes(&net, 1).contains(&3), false);
+    assert!(!homes(&net, 1).contains(&3));
 }
 
 #[test]
