@@ -31,7 +31,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Some(arguments) = arguments() else {
-        eprintln!("usage: handlespace ELEMENTS POLICY ITEMS OPS POOLS, such as: handlespace 1000 wrand:5 1 1000000 1");
+        eprintln!(
+            "usage: handlespace ELEMENTS POLICY ITEMS OPS POOLS, such as: handlespace 1000 wrand:5 1 1000000 1"
+        );
         return ExitCode::FAILURE;
     };
     println!("{}", measure(&arguments));

@@ -156,7 +156,8 @@ fn cpu(thread: &str) -> Result<f64, Failure> {
         let (name, fields) = stat.rsplit_once(')').ok_or("an odd /proc")?;
         if name.ends_with(&format!("({thread}")) {
             let mut fields = fields.split_whitespace().skip(11);
-            let mut ticks = || fields.next().and_then(|field| field.parse::<f64>().ok()).ok_or("an odd /proc");
+            let mut ticks =
+                || fields.next().and_then(|field| field.parse::<f64>().ok()).ok_or("an odd /proc");
             return Ok((ticks()? + ticks()?) / TICKS);
         }
     }

@@ -35,8 +35,8 @@ pub(crate) struct Answer {
     pub(crate) line: Vec<u8>,
     /// Who answered it.
     pub(crate) element: PeIdentifier,
-    /// How often the line had to be put to somebody else.
-    pub(crate) failovers: u32,
+    /// How often the line had to be put again.
+    pub(crate) repeats: u32,
 }
 
 impl Conversation {
@@ -62,16 +62,16 @@ impl Conversation {
     /// The line may reach more than one element: one that fails may have read it before.
     pub(crate) async fn ask(&mut self, line: &[u8]) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let mut failovers = 0;
+        let mut repeats = 0;
         loop {
             let element = self.open().await?;
             let Some(partner) = &mut self.partner else { continue };
             let error = match timeout(self.answer_within, partner.exchange(line)).await {
-                Ok(Ok(line)) => return Ok(Answer { line, element, failovers }),
+                Ok(Ok(line)) => return Ok(Answer { line, element, repeats }),
                 Ok(Err(error)) => error,
                 Err(_) => io::ErrorKind::TimedOut.into(),
             };
-            failovers += 1;
+            repeats += 1;
             if started.elapsed() >= self.reach.patience() {
                 let patience = self.reach.patience();
                 return Err(Failure::new(format!(
@@ -80,7 +80,7 @@ impl Conversation {
             }
             // A connection may end for reasons of its own, so an element that closed it gets one more chance. Silence
             // that long is a failure.
-            let again = failovers == 1 && error.kind() != io::ErrorKind::TimedOut;
+            let again = repeats == 1 && error.kind() != io::ErrorKind::TimedOut;
             self.leave(again, &error).await;
         }
     }

@@ -13,6 +13,7 @@ mod decode;
 mod demo;
 mod dump;
 mod failure;
+mod listening;
 mod logging;
 mod output;
 mod pe;
@@ -59,6 +60,17 @@ enum Command {
 }
 
 impl Command {
+    /// How much to log unless `RUST_LOG` says otherwise.
+    const fn log_level(&self) -> &'static str {
+        match self {
+            // It tells its own story; the logs of a dozen roles in one process would drown it.
+            Self::Demo(_) => "off",
+            // The elements that it brings along are of no interest while all is well.
+            Self::Bench(_) => "warn",
+            _ => "info",
+        }
+    }
+
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Registrar(arguments) => on_runtime(registrar::run(arguments)),
@@ -77,8 +89,7 @@ impl Command {
 
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
-    // The demo tells its own story; the logs of a dozen roles in one process would drown it.
-    logging::start(log, if matches!(command, Command::Demo(_)) { "off" } else { "info" });
+    logging::start(log, command.log_level());
     match command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

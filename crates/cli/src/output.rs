@@ -23,11 +23,15 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(serde_json::to_string_pretty(value)?)
 }
 
-/// Says that a long-running command serves now: `ready name=value …`, parts that do not exist left out.
+/// Says that a long-running command serves now: `ready name=value …`, parts that do not exist left out. It serves whether
+/// somebody reads that or not.
 pub(crate) fn ready<V: Display>(parts: impl IntoIterator<Item = (&'static str, V)>) -> Result<(), Failure> {
     let mut text = String::from("ready");
     for (name, value) in parts {
         text.push_str(&format!(" {name}={value}"));
     }
-    line(text)
+    match line(text) {
+        Err(Failure::ReaderGone) => Ok(()),
+        other => other,
+    }
 }

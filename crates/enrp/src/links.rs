@@ -2,7 +2,7 @@
 //!
 //! Two registrars that connect to each other at the same time end up with two links. Both stay; both registrars send on the
 //! one that the registrar with the smaller identifier opened, so that updates arrive in order.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -74,6 +74,8 @@ pub(crate) struct Links {
     links: HashMap<LinkId, Link>,
     /// The links to each peer that were heard on, the one to send on first.
     routes: BTreeMap<ServerId, Vec<LinkId>>,
+    /// ENRP links to single registrars that are up.
+    enrp: BTreeSet<LinkId>,
     groups: Vec<(Protocol, LinkId)>,
     opened: u64,
 }
@@ -112,12 +114,15 @@ impl Links {
         if kind == LinkKind::Multicast {
             self.groups.retain(|(_, group)| *group != id);
             self.groups.push((protocol, id));
+        } else if protocol == Protocol::Enrp {
+            self.enrp.insert(id);
         }
     }
 
     pub(crate) fn down(&mut self, id: LinkId) -> Option<Link> {
         let link = self.links.remove(&id)?;
         self.groups.retain(|(_, group)| *group != id);
+        self.enrp.remove(&id);
         if let Some(server) = link.server
             && let Some(route) = self.routes.get_mut(&server)
         {
@@ -135,6 +140,7 @@ impl Links {
 
     /// Takes no more messages from a link whose end is asked for. `false` if that was so already.
     pub(crate) fn shut(&mut self, id: LinkId) -> bool {
+        self.enrp.remove(&id);
         let link = self.links.get_mut(&id);
         link.is_some_and(|link| std::mem::replace(&mut link.state, LinkState::Closing) != LinkState::Closing)
     }
@@ -180,21 +186,19 @@ impl Links {
     }
 
     /// All ENRP links to single registrars that are up, in the order of their names.
-    pub(crate) fn enrp_links(&self) -> Vec<LinkId> {
-        self.sorted(|link| {
-            link.state == LinkState::Up
-                && link.protocol == Protocol::Enrp
-                && link.kind == LinkKind::PointToPoint
-        })
+    pub(crate) fn enrp_links(&self) -> impl Iterator<Item = LinkId> + '_ {
+        self.enrp.iter().copied()
+    }
+
+    /// Those of them on which nobody was heard yet.
+    pub(crate) fn unidentified(&self) -> Vec<LinkId> {
+        let is_unidentified = |id: &LinkId| self.get(*id).is_some_and(|link| link.server.is_none());
+        self.enrp_links().filter(is_unidentified).collect()
     }
 
     /// All links, in the order of their names.
     pub(crate) fn all(&self) -> Vec<LinkId> {
-        self.sorted(|_| true)
-    }
-
-    fn sorted(&self, wanted: impl Fn(&Link) -> bool) -> Vec<LinkId> {
-        let mut ids: Vec<_> = self.links.iter().filter(|(_, link)| wanted(link)).map(|(id, _)| *id).collect();
+        let mut ids: Vec<_> = self.links.keys().copied().collect();
         ids.sort_unstable();
         ids
     }

@@ -17,6 +17,9 @@ pub(crate) trait Entry: Copy + Ord {
 /// How many entries are put into full order at most: finding the next one looks at as many as there are already.
 const MAX_SORTED: usize = 32;
 
+/// How many children an entry has. Four make a flatter heap than two, and lie side by side in memory.
+const CHILDREN: usize = 4;
+
 /// The heap: the smallest entry first.
 #[derive(Debug)]
 pub(crate) struct Heap<E> {
@@ -102,13 +105,13 @@ impl<E: Entry> Heap<E> {
         // What follows is, each time, the smallest of those whose parents have been visited.
         let frontier = &mut frontier.0;
         frontier.clear();
-        frontier.extend((MAX_SORTED..=2 * MAX_SORTED).filter_map(|place| self.candidate(place)));
+        frontier.extend((MAX_SORTED..=CHILDREN * MAX_SORTED).filter_map(|place| self.candidate(place)));
         while let Some(Reverse((entry, place))) = frontier.pop() {
             if !visit(draw, &entry) {
                 return;
             }
-            frontier
-                .extend([2 * place + 1, 2 * place + 2].into_iter().filter_map(|place| self.candidate(place)));
+            let first = CHILDREN * place + 1;
+            frontier.extend((first..first + CHILDREN).filter_map(|place| self.candidate(place)));
         }
     }
 
@@ -122,7 +125,7 @@ impl<E: Entry> Heap<E> {
         let end = self.sorted;
         let Some(mut smallest) = self.entries.get(end).copied() else { return };
         let (displaced, mut place) = (smallest, end);
-        for (candidate, entry) in self.entries.iter().enumerate().take(2 * end + 1).skip(end + 1) {
+        for (candidate, entry) in self.entries.iter().enumerate().take(CHILDREN * end + 1).skip(end + 1) {
             if *entry < smallest {
                 (smallest, place) = (*entry, candidate);
             }
@@ -153,11 +156,24 @@ impl<E: Entry> Heap<E> {
     }
 
     fn parent(&self, place: usize) -> Option<&E> {
-        self.entries.get(place.checked_sub(1)? / 2)
+        self.entries.get(place.checked_sub(1)? / CHILDREN)
     }
 
     fn candidate(&self, place: usize) -> Option<Reverse<(E, usize)>> {
         Some(Reverse((*self.entries.get(place)?, place)))
+    }
+
+    fn smallest_child(&self, place: usize) -> Option<(usize, E)> {
+        let first = CHILDREN * place + 1;
+        let children = self.entries.get(first..)?;
+        // Where there are all four, compare without a branch: which one it is cannot be foreseen.
+        if let Some([a, b, c, d]) = children.first_chunk::<CHILDREN>() {
+            let (left, right) = (usize::from(b < a), usize::from(d < c));
+            let (ab, cd) = (if b < a { b } else { a }, if d < c { d } else { c });
+            return Some(if cd < ab { (first + 2 + right, *cd) } else { (first + left, *ab) });
+        }
+        let (child, smallest) = children.iter().enumerate().min_by_key(|(_, entry)| **entry)?;
+        Some((first + child, *smallest))
     }
 
     fn sift_up(&mut self, mut place: usize, entry: E, places: &mut Places) {
@@ -165,25 +181,15 @@ impl<E: Entry> Heap<E> {
             && parent > entry
         {
             self.put(place, parent, places);
-            place = (place - 1) / 2;
+            place = (place - 1) / CHILDREN;
         }
         self.put(place, entry, places);
     }
 
     fn sift_down(&mut self, mut place: usize, entry: E, places: &mut Places) {
-        loop {
-            let left = 2 * place + 1;
-            let (child, smallest) = match (self.entries.get(left), self.entries.get(left + 1)) {
-                (Some(a), Some(b)) => {
-                    let right = *b < *a;
-                    (left + usize::from(right), if right { *b } else { *a })
-                }
-                (Some(a), None) => (left, *a),
-                _ => break,
-            };
-            if entry < smallest {
-                break;
-            }
+        while let Some((child, smallest)) = self.smallest_child(place)
+            && smallest < entry
+        {
             self.put(place, smallest, places);
             place = child;
         }

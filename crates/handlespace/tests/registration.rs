@@ -149,3 +149,10 @@ fn pools_and_elements_are_listed_in_order() {
         .collect();
     assert_eq!(listed, [("a".into(), vec![9]), ("b".into(), vec![1, 2, 3]), ("c".into(), vec![5])]);
 }
+
+#[test]
+fn a_handlespace_can_move_to_another_thread() {
+    let handlespace = support::pool_of([lu(1), lu(2)]);
+    let len = std::thread::spawn(move || handlespace.len()).join().unwrap();
+    assert_eq!(len, 2);
+}

@@ -46,7 +46,7 @@ pub(super) struct Outcome {
     pub(super) answered: u64,
     /// Never answered, or wrongly.
     pub(super) lost: u64,
-    /// How often a request was put to another element.
+    /// How often a request had to be put again, to another element.
     pub(super) repeated: u64,
     /// The longest time from a request to its answer.
     pub(super) longest: Duration,
@@ -120,7 +120,7 @@ async fn work(
             match answer {
                 Ok(answer) if answer.line == question.as_bytes() => {
                     record.outcome.answered += 1;
-                    record.outcome.repeated += u64::from(answer.failovers);
+                    record.outcome.repeated += u64::from(answer.repeats);
                     record.outcome.longest = record.outcome.longest.max(asked.elapsed());
                     record.asked = Some(asked);
                     record.partner = Some(answer.element);

@@ -2,11 +2,11 @@
 use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
 
-use crate::proxy;
+use crate::listening;
 
 /// Serves for ever.
 pub(crate) async fn serve(listener: TcpListener) {
-    match proxy::accept(listener, |stream, from| async move {
+    match listening::accept(listener, |stream, from| async move {
         match echo(stream).await {
             Ok(bytes) => debug!(%from, bytes, "client served"),
             Err(error) => debug!(%from, %error, "connection broke"),

@@ -15,8 +15,8 @@ use tracing::warn;
 
 use crate::arguments::{self, Registrars};
 use crate::failure::Failure;
+use crate::listening;
 use crate::output;
-use crate::proxy;
 use crate::shutdown::Shutdown;
 
 /// How often to say that the element is not registered yet.
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// Serves and stays registered until it is asked to end.
 async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Failure> {
-    let listener = proxy::listen("--listen", arguments.listen.as_deref().unwrap_or("0.0.0.0:0")).await?;
+    let listener = listening::listen("--listen", arguments.listen.as_deref().unwrap_or("0.0.0.0:0")).await?;
     let address = listener.local_addr()?;
     tokio::spawn(echo::serve(listener));
     let element = tokio::select! {

@@ -73,11 +73,11 @@ impl Peers {
     fn next_mentor(&mut self, core: &mut Core, service: &mut Service, now: Instant) {
         core.timers.cancel(Timer::Mentor);
         self.mentor.stage = Stage::Seeking;
-        let links = core.links.enrp_links();
-        match links.iter().find(|link| !self.mentor.failed.contains(link)) {
-            Some(link) => self.ask_for_list(core, now, *link),
+        let next = core.links.enrp_links().find(|link| !self.mentor.failed.contains(link));
+        match next {
+            Some(link) => self.ask_for_list(core, now, link),
             None if self.mentor.impatient => self.finish_initialization(core, service, now),
-            None if links.is_empty() => {}
+            None if core.links.enrp_links().next().is_none() => {}
             None => {
                 self.mentor.stage = Stage::Pausing;
                 core.timers.arm(Timer::Mentor, now + core.config.timers.mentor_retry);

@@ -154,11 +154,14 @@ impl Peers {
         core.send_enrp(link, receiver, Body::Presence(presence));
     }
 
-    /// PEER-HEARTBEAT-CYCLE is over (§3.4.2).
+    /// PEER-HEARTBEAT-CYCLE is over (§3.4.2). On links where nobody was heard yet, we ask who is there.
     pub(super) fn heartbeat(&mut self, core: &mut Core, now: Instant) {
         let presence = self.presence(core, false);
         core.announce_to_groups(Body::Presence(presence.clone()));
         core.announce(Body::Presence(presence));
+        for link in core.links.unidentified() {
+            self.send_presence(core, link, true);
+        }
         core.timers.arm(Timer::Heartbeat, now + core.config.timers.heartbeat_cycle);
     }
 

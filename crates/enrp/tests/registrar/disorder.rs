@@ -9,7 +9,6 @@ use crate::support::{ClientId, Net, Node, config, element, millis, secs};
 
 const REGISTRARS: [u32; 4] = [1, 2, 3, 4];
 const CLIENTS: u32 = 8;
-const HANDLE_UPDATE: u8 = 4;
 
 #[derive(Clone, Debug)]
 enum Disorder {
@@ -27,7 +26,10 @@ enum Disorder {
     Silence(u32),
     Crash(u32),
     Start(u32),
-    LoseUpdates(bool),
+    /// ENRP messages of a type are lost.
+    Lose(Option<u8>),
+    /// A registrar leaves in good order.
+    Leave(u32),
     Wait(u64),
 }
 
@@ -44,7 +46,8 @@ fn disorder() -> impl Strategy<Value = Disorder> {
         1 => registrar().prop_map(Disorder::Silence),
         1 => registrar().prop_map(Disorder::Crash),
         2 => registrar().prop_map(Disorder::Start),
-        1 => any::<bool>().prop_map(Disorder::LoseUpdates),
+        2 => prop::option::of(1..10_u8).prop_map(Disorder::Lose),
+        1 => registrar().prop_map(Disorder::Leave),
         6 => (1..1_500_u64).prop_map(Disorder::Wait),
     ]
 }
@@ -100,7 +103,12 @@ fn apply(net: &mut Net, disorder: Disorder) {
                 start(net, id);
             }
         }
-        Disorder::LoseUpdates(lose) => net.lose = lose.then_some(HANDLE_UPDATE),
+        Disorder::Lose(message_type) => net.lose = message_type,
+        Disorder::Leave(id) => {
+            if net.registrars.contains_key(&ServerId(id)) {
+                net.shutdown(id);
+            }
+        }
         Disorder::Wait(time) => net.run(millis(time)),
     }
 }
@@ -119,6 +127,9 @@ proptest! {
         apply(&mut net, Disorder::Heal);
         net.lose = None;
         for id in REGISTRARS {
+            if net.has_left(id) {
+                net.crash(id);
+            }
             apply(&mut net, Disorder::Start(id));
         }
         net.run(secs(15));

@@ -40,6 +40,8 @@ enum Happening {
 pub(crate) struct Registrar {
     pub(crate) machine: RegistrarMachine,
     pub(crate) events: Vec<RegistrarEvent>,
+    /// Whether it was told to shut down.
+    leaving: bool,
 }
 
 /// The network.
@@ -118,7 +120,7 @@ impl Net {
         let id = config.server_id;
         let machine =
             RegistrarMachine::new(config, u64::from(id.0), self.now).expect("a valid configuration");
-        self.registrars.insert(id, Registrar { machine, events: Vec::new() });
+        self.registrars.insert(id, Registrar { machine, events: Vec::new(), leaving: false });
         self.perform(id);
         id
     }
@@ -139,7 +141,15 @@ impl Net {
         let now = self.now;
         let registrar = self.registrars.get_mut(&ServerId(id)).expect("a registrar");
         registrar.machine.shutdown(now);
+        registrar.leaving = true;
         self.perform(ServerId(id));
+    }
+
+    /// Whether a registrar has been shut down, or is not there.
+    pub(crate) fn has_left(&self, id: u32) -> bool {
+        self.registrars
+            .get(&ServerId(id))
+            .is_none_or(|registrar| registrar.leaving)
     }
 
     /// Ends a registrar without notice; its links break.

@@ -1,0 +1,43 @@
+//! Serving TCP: a listener, and a task for each connection.
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::failure::Failure;
+
+/// How long to wait before accepting again where that failed, for want of descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens at `address`, which the user gave by `flag`.
+pub(crate) async fn listen(flag: &str, address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::new(format!("{flag} {address}: cannot listen there: {error}")))
+}
+
+/// Accepts connections for ever, each served in a task of its own.
+pub(crate) async fn accept<F>(
+    listener: TcpListener,
+    serve: impl Fn(TcpStream, SocketAddr) -> F,
+) -> Infallible
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                // Without it small answers are late, but they come.
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve(stream, from));
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection; trying again");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
