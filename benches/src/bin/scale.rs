@@ -5,6 +5,7 @@
 //! registrations per second, the time that the second one took to have everything, and the processor time that each of them
 //! uses while idle, in percent of one core. Every registrar runs on a thread of its own, whose time `/proc` tells (Linux).
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![allow(clippy::indexing_slicing, reason = "a panic is the report of a benchmark that went wrong")]
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

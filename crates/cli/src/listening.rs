@@ -20,10 +20,7 @@ pub(crate) async fn listen(flag: &str, address: &str) -> Result<TcpListener, Fai
 }
 
 /// Accepts connections for ever, each served in a task of its own.
-pub(crate) async fn accept<F>(
-    listener: TcpListener,
-    serve: impl Fn(TcpStream, SocketAddr) -> F,
-) -> Infallible
+pub(crate) async fn accept<F>(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr) -> F) -> Infallible
 where
     F: Future<Output = ()> + Send + 'static,
 {

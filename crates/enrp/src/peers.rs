@@ -142,6 +142,7 @@ impl Peers {
             }
             other => core.fault(link, Fault::Unexpected(other.name())),
         }
+        self.introduce(core, sender);
         self.continue_handover(core);
     }
 

@@ -49,6 +49,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<SocketAddr> {
     decode_first(bytes).map(|(address, _)| address)
 }
 
+/// An IPv4 address in mapped form as IPv4.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
 /// Checks that a list can be bound: it has a first address, and all ports are the same or 0, which stands for "the same".
 /// Returns the list with that port everywhere.
 pub(crate) fn with_one_port(addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Error> {
@@ -95,15 +103,9 @@ fn decode_first(bytes: &[u8]) -> Option<(SocketAddr, usize)> {
             let (flow, rest) = rest.split_first_chunk::<4>()?;
             let (ip, rest) = rest.split_first_chunk::<16>()?;
             let (scope, _) = rest.split_first_chunk::<4>()?;
-            let ip = Ipv6Addr::from(*ip);
-            let address = match ip.to_ipv4_mapped() {
-                Some(ip) => SocketAddr::new(IpAddr::V4(ip), port),
-                None => {
-                    SocketAddrV6::new(ip, port, u32::from_ne_bytes(*flow), u32::from_ne_bytes(*scope))
-                        .into()
-                }
-            };
-            Some((address, INET6_LENGTH))
+            let (flow, scope) = (u32::from_ne_bytes(*flow), u32::from_ne_bytes(*scope));
+            let address = SocketAddrV6::new(Ipv6Addr::from(*ip), port, flow, scope);
+            Some((canonical(address.into()), INET6_LENGTH))
         }
         _ => None,
     }

@@ -64,9 +64,7 @@ impl Error {
                           (see the sysctl `net.sctp.cookie_hmac_alg`)",
                 source,
             },
-            Some(libc::EPIPE | libc::ENOTCONN | libc::ESHUTDOWN) => {
-                Self::NoAssociation { operation, source }
-            }
+            Some(libc::EPIPE | libc::ENOTCONN | libc::ESHUTDOWN) => Self::NoAssociation { operation, source },
             _ => Self::Io { operation, source },
         }
     }

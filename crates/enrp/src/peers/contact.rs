@@ -111,23 +111,25 @@ impl Peers {
         }
     }
 
-    /// Connects to a peer as soon as is decent; `false` if nobody knows where it is.
-    pub(super) fn dial_peer(&mut self, core: &mut Core, now: Instant, server: ServerId) -> bool {
+    /// Connects to a peer as soon as is decent, if it is known where it is.
+    pub(super) fn dial_peer(&mut self, core: &mut Core, now: Instant, server: ServerId) {
         let numbers = self.contacts.of_server(server);
-        numbers.iter().for_each(|number| self.redial(core, now, *number));
-        !numbers.is_empty()
+        numbers.into_iter().for_each(|number| self.redial(core, now, number));
     }
 
     /// Connects to a contact again: at once if the last attempt is long past, else after its pause, which doubles.
     fn redial(&mut self, core: &mut Core, now: Instant, number: u32) {
         let timers = &core.config.timers;
         let Some(contact) = self.contacts.contacts.get_mut(&number) else { return };
+        if core.timers.due(Timer::Dial(number)).is_some() {
+            return;
+        }
         let since = contact.dialled.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         if since >= contact.pause {
             contact.pause = timers.reconnect_min;
             return self.dial(core, now, number);
         }
-        core.timers.arm_by(Timer::Dial(number), now + (contact.pause - since));
+        core.timers.arm(Timer::Dial(number), now + (contact.pause - since));
         contact.pause = contact.pause.saturating_mul(2).min(timers.reconnect_max);
     }
 
@@ -149,7 +151,8 @@ impl Peers {
         let known = self.contacts.contacts.iter_mut().find(|(_, contact)| contact.endpoint == endpoint);
         let number = match known {
             Some((number, contact)) => {
-                if contact.server.is_none_or(|before| core.links.route(before).is_none()) {
+                // Should another peer have been there before, connecting will tell that it was replaced.
+                if contact.server.is_none_or(|before| !self.list.contains(before)) {
                     contact.server = Some(server);
                 }
                 *number

@@ -50,6 +50,11 @@ impl Peers {
         }
         let own = core.id();
         let peers = self.list.reachable(core);
+        if self.handover.offered.len() >= core.config.limits.handovers {
+            let handlespace = &core.handlespace;
+            let is_ours = |key: &ElementKey| handlespace.element(*key).is_some_and(|view| view.home() == own);
+            self.handover.offered.retain(is_ours);
+        }
         while self.handover.offered.len() < core.config.limits.handovers
             && let Some(key) = self.handover.waiting.pop_front()
         {

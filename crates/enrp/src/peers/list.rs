@@ -45,11 +45,13 @@ pub(super) struct Peer {
     pub(super) last_heard: Instant,
     /// Whether it was heard at all since it was learned of, or last taken for dead.
     pub(super) heard: bool,
+    /// Whether the application was told so.
+    pub(super) introduced: bool,
 }
 
 impl Peer {
     pub(super) const fn new(now: Instant, endpoint: Option<Endpoint>) -> Self {
-        Self { state: PeerState::Active, endpoint, last_heard: now, heard: false }
+        Self { state: PeerState::Active, endpoint, last_heard: now, heard: false, introduced: false }
     }
 
     pub(super) fn status(&self, server: ServerId, core: &Core) -> PeerStatus {

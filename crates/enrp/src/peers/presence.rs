@@ -86,18 +86,24 @@ impl Peers {
     fn alive(&mut self, core: &mut Core, now: Instant, server: ServerId) {
         let Some(peer) = self.list.get_mut(server) else { return };
         peer.last_heard = now;
-        let news = !std::mem::replace(&mut peer.heard, true);
+        peer.heard = true;
         let before = std::mem::replace(&mut peer.state, PeerState::Active);
-        let endpoint = peer.endpoint.clone();
         if before == PeerState::Inactive {
             self.target_heard(core, server);
-        }
-        if news {
-            core.event(RegistrarEvent::PeerUp { server, endpoint });
         }
         // The timer is not moved at each message: when it fires, it looks at the time of the last one.
         if before != PeerState::Active || core.timers.due(Timer::Peer(server)).is_none() {
             core.timers.arm(Timer::Peer(server), now + core.config.timers.max_time_last_heard);
+        }
+    }
+
+    /// Tells the application of a peer that was heard for the first time, once its message was looked at.
+    pub(super) fn introduce(&mut self, core: &mut Core, server: ServerId) {
+        if let Some(peer) = self.list.get_mut(server)
+            && peer.heard
+            && !std::mem::replace(&mut peer.introduced, true)
+        {
+            core.event(RegistrarEvent::PeerUp { server, endpoint: peer.endpoint.clone() });
         }
     }
 
@@ -137,6 +143,7 @@ impl Peers {
         if let Some(information) = presence.information.filter(|known| known.identifier == sender) {
             self.learn_contact(core, now, &information, Some(source));
         }
+        self.introduce(core, sender);
     }
 
     pub(super) fn presence(&self, core: &Core, reply_required: bool) -> Presence {
@@ -188,9 +195,7 @@ impl Peers {
                 core.timers.arm(Timer::Peer(server), now + timers.max_time_no_response);
                 match core.links.route(server) {
                     Some(link) => self.send_presence(core, link, true),
-                    None => {
-                        self.dial_peer(core, now, server);
-                    }
+                    None => self.dial_peer(core, now, server),
                 }
             }
         }
@@ -210,7 +215,7 @@ impl Peers {
             return;
         };
         peer.state = PeerState::Inactive;
-        peer.heard = false;
+        (peer.heard, peer.introduced) = (false, false);
         core.timers.cancel(Timer::Peer(server));
         core.statistics.peers_failed += 1;
         core.event(RegistrarEvent::PeerDown { server, reason });

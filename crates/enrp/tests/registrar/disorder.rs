@@ -114,7 +114,7 @@ fn apply(net: &mut Net, disorder: Disorder) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn after_any_disorder_all_copies_agree(events in prop::collection::vec(disorder(), 1..40)) {

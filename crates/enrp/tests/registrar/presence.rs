@@ -4,7 +4,7 @@ use rserpool_machine::Protocol;
 use rserpool_wire::enrp::{self, Body, Presence};
 use rserpool_wire::{Dialect, ServerId};
 
-use crate::support::{ClientId, Net, Node, config, millis, secs};
+use crate::support::{ClientId, Net, Node, config, element, millis, secs};
 
 fn presence(reply_required: bool) -> Body<'static> {
     Body::Presence(Presence { reply_required, checksum: None, information: None })
@@ -123,12 +123,18 @@ fn a_peer_that_cannot_be_connected_to_again_is_dead_within_milliseconds() {
 #[test]
 fn a_registrar_that_restarts_with_another_identifier_replaces_the_old_one() {
     let mut net = Net::with(&[1, 2]);
+    let client = net.client_at(1, 2);
+    net.register(client, "echo", element(client, 1));
     net.crash(2);
     let mut successor = config(2, &[1]);
-    successor.server_id = ServerId(2); // the network knows it by its address
+    successor.server_id = ServerId(0x1_0002);
     net.start(successor);
     net.run(secs(3));
-    assert_eq!(net.machine(1).peers().count(), 1);
+    let replaced = PeerDownReason::Replaced(ServerId(0x1_0002));
+    let down = RegistrarEvent::PeerDown { server: ServerId(2), reason: replaced };
+    assert!(net.events(1).contains(&down), "at once, when another one answers at its address");
+    let peers: Vec<_> = net.machine(1).peers().map(|peer| peer.server).collect();
+    assert_eq!(peers, [ServerId(0x1_0002)]);
     net.assert_converged();
 }
 

@@ -17,6 +17,12 @@ fn a_registrar_without_peers_is_ready_at_once() {
 }
 
 #[test]
+fn a_registrar_can_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<RegistrarMachine>();
+}
+
+#[test]
 fn a_newcomer_gets_the_list_and_the_handlespace_from_its_mentor() {
     // 5353-3.2.2.2-01, -05, 5353-3.2.3-01, -02, -07, -14
     let mut net = Net::with(&[1, 2]);

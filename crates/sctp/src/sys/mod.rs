@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, c_void, socklen_t};
 use socket2::{MsgHdr, SockAddr, Socket};
+use tokio::io::unix::AsyncFd;
 
 use self::layout::{PeeloffFlags, Plain, Prinfo, Rcvinfo, SockaddrStorage, bytes_of};
 use crate::address;
@@ -22,27 +23,42 @@ pub(crate) const SCTP_EVENT: c_int = 127;
 const SCTP_SOCKOPT_CONNECTX3: c_int = 111;
 const SCTP_SOCKOPT_PEELOFF_FLAGS: c_int = 122;
 
-/// Sets an option of level `SOL_SCTP`.
+/// Has tokio watch a socket.
+///
+/// # Panics
+/// Outside of a tokio runtime with I/O enabled.
+pub(crate) fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a `Socket` owns its descriptor, always returns the same, and closes it only when dropped.
+    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+}
+
+/// Sets an option of level `IPPROTO_SCTP`.
 pub(crate) fn set_option<T: Plain>(socket: &Socket, option: c_int, value: &T) -> io::Result<()> {
     set_option_bytes(socket, option, bytes_of(value))
 }
 
-/// Sets an option of level `SOL_SCTP` whose value is one `int`.
+/// Sets an option of level `IPPROTO_SCTP` whose value is one `int`.
 pub(crate) fn set_option_int(socket: &Socket, option: c_int, value: c_int) -> io::Result<()> {
     set_option_bytes(socket, option, &value.to_ne_bytes())
 }
 
-/// Sets an option of level `SOL_SCTP` whose value has no fixed length.
+/// Sets an option of level `IPPROTO_SCTP` whose value has no fixed length.
 pub(crate) fn set_option_bytes(socket: &Socket, option: c_int, value: &[u8]) -> io::Result<()> {
     let length = socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: pointer and length are those of `value`, which the kernel only reads, during the call.
     let done = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SCTP, option, value.as_ptr().cast::<c_void>(), length)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_SCTP,
+            option,
+            value.as_ptr().cast::<c_void>(),
+            length,
+        )
     };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Reads an option of level `SOL_SCTP`. What `value` holds says what is asked for: the association, the address.
+/// Reads an option of level `IPPROTO_SCTP`. What `value` holds says what is asked for: the association, the address.
 pub(crate) fn option<T: Plain>(socket: &Socket, option: c_int, value: T) -> io::Result<T> {
     let mut value = value;
     let pointer = std::ptr::from_mut(&mut value).cast::<c_void>();
@@ -52,7 +68,7 @@ pub(crate) fn option<T: Plain>(socket: &Socket, option: c_int, value: T) -> io::
     Ok(value)
 }
 
-/// Reads an option of level `SOL_SCTP` that has no fixed length into `value`, and returns how many bytes it has.
+/// Reads an option of level `IPPROTO_SCTP` that has no fixed length into `value`, and returns how many bytes it has.
 pub(crate) fn option_bytes(socket: &Socket, option: c_int, value: &mut [u8]) -> io::Result<usize> {
     // SAFETY: pointer and length are those of `value`, which is borrowed exclusively.
     unsafe { option_raw(socket, option, value.as_mut_ptr().cast::<c_void>(), value.len()) }
@@ -134,8 +150,7 @@ pub(crate) struct Read {
 pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<Read> {
     let mut name = SockaddrStorage::default();
     let mut control = [0_u8; 128];
-    let mut part =
-        libc::iovec { iov_base: buffer.as_mut_ptr().cast::<c_void>(), iov_len: buffer.len() };
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast::<c_void>(), iov_len: buffer.len() };
     // SAFETY: `msghdr` consists of integers and pointers, for which zeros are values. (It cannot be written as a literal:
     // some platforms have private padding fields in it.)
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -159,22 +174,16 @@ pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<Read> {
     })
 }
 
-/// `getsockopt` at level `SOL_SCTP`; returns how much the kernel says it has written.
+/// `getsockopt` at level `IPPROTO_SCTP`; returns how much the kernel says it has written.
 ///
 /// # Safety
 /// `value` points to `length` bytes that nobody else accesses during the call and that may be given any value; if the
 /// option's structure contains pointers, they are valid for what the kernel does with them.
-unsafe fn option_raw(
-    socket: &Socket,
-    option: c_int,
-    value: *mut c_void,
-    length: usize,
-) -> io::Result<usize> {
+unsafe fn option_raw(socket: &Socket, option: c_int, value: *mut c_void, length: usize) -> io::Result<usize> {
     let mut written = socklen_t::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the caller vouches for `value`; `written` is a local.
-    let done = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SCTP, option, value, &raw mut written)
-    };
+    let done =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_SCTP, option, value, &raw mut written) };
     // Success is not always 0: peeling off returns the new descriptor.
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok((written as usize).min(length)) }
 }

@@ -69,7 +69,8 @@ pub(crate) struct Net {
 
 pub(crate) fn address(node: Node, port: u16) -> SocketAddr {
     let ip = match node {
-        Node::Registrar(id) => Ipv4Addr::from_bits(0x0a00_0000 | id.0),
+        // Identifiers that differ in the upper half only are at the same address, one after the other.
+        Node::Registrar(id) => Ipv4Addr::from_bits(0x0a00_0000 | id.0 & 0xffff),
         Node::Client(ClientId(n)) => Ipv4Addr::from_bits(0x0a80_0000 | n),
     };
     SocketAddr::new(IpAddr::V4(ip), port)
@@ -147,9 +148,7 @@ impl Net {
 
     /// Whether a registrar has been shut down, or is not there.
     pub(crate) fn has_left(&self, id: u32) -> bool {
-        self.registrars
-            .get(&ServerId(id))
-            .is_none_or(|registrar| registrar.leaving)
+        self.registrars.get(&ServerId(id)).is_none_or(|registrar| registrar.leaving)
     }
 
     /// Ends a registrar without notice; its links break.
