@@ -8,11 +8,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let user = PoolUser::builder()
-        .registrars(std::env::args().skip(1))
-        .timers(TimerProfile::Fast)
-        .build()
-        .await?;
+    let user =
+        PoolUser::builder().registrars(std::env::args().skip(1)).timers(TimerProfile::Fast).build().await?;
     let mut session = user.pool("counter").session().await?;
     println!("talking to {}", session.target().identifier());
 

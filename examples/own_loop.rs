@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rserpool::enrp::{RegistrarConfig, RegistrarMachine};
-use rserpool::machine::{Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol};
+use rserpool::machine::{Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme};
 use rserpool::wire::{Dialect, PeIdentifier, PoolElement, RegistrationLife, asap};
 use rserpool::{Policy, PoolHandle, ServerId, Transport};
 
 #[allow(clippy::disallowed_methods, reason = "the driver is where time comes from")]
 fn main() -> Result<(), Box<dyn Error>> {
-    let config = RegistrarConfig { server_id: ServerId(0x0000_0001), ..RegistrarConfig::default() };
+    let config = RegistrarConfig::new(ServerId(0x0000_0001));
     let mut registrar = RegistrarMachine::new(config, 42, Instant::now())?;
 
     // Somebody connects to us …
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let up = Input::LinkUp {
         link,
         protocol: Protocol::Asap,
-        kind: LinkKind::PointToPoint,
+        kind: LinkKind::PointToPoint(Scheme::Tcp),
         remote: &remote,
         identity: PeerIdentity::Anonymous,
     };
@@ -38,7 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let requests = [
         asap::Message::from(asap::Registration { pool_handle: pool_handle.borrowed(), element }),
-        asap::Message::from(asap::HandleResolution { pool_handle, subscribe: false, items: None }),
+        asap::Message::from(asap::HandleResolution {
+            pool_handle: pool_handle.borrowed(),
+            subscribe: false,
+            items: None,
+        }),
     ];
     for request in requests {
         let mut bytes = bytes::BytesMut::new();

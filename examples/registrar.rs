@@ -14,7 +14,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let registrar = builder.start().await?;
     let mut events = registrar.events();
-    println!("elements and users: {}", registrar.asap_endpoints()[0]);
+    for endpoint in registrar.asap_endpoints() {
+        println!("elements and users: {endpoint}");
+    }
     if let Some(endpoint) = registrar.enrp_endpoint() {
         println!("other registrars:   {endpoint}");
     }

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rserpool_benches::Workload;
 use rserpool_enrp::{RegistrarConfig, RegistrarMachine};
-use rserpool_machine::{Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol};
+use rserpool_machine::{Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme};
 use rserpool_wire::asap::{HandleResolution, Message, Registration};
 use rserpool_wire::{Dialect, Policy, PoolHandle, ServerId};
 
@@ -20,7 +20,7 @@ const PEER: LinkId = LinkId::accepted(2);
 
 fn link_up(machine: &mut RegistrarMachine, now: Instant, link: LinkId, protocol: Protocol) {
     let remote = &["192.0.2.1:40000".parse().expect("an address")];
-    let (kind, identity) = (LinkKind::PointToPoint, PeerIdentity::Anonymous);
+    let (kind, identity) = (LinkKind::PointToPoint(Scheme::Tcp), PeerIdentity::Anonymous);
     machine.handle_input(now, Input::LinkUp { link, protocol, kind, remote, identity });
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
 use rserpool_enrp::{RegistrarConfig, RegistrarLimits, RegistrarMachine, RegistrarTimers};
-use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol};
+use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme};
 use rserpool_wire::{Dialect, ServerId, asap, enrp, frame_length};
 
 const LINKS: usize = 8;
@@ -80,7 +80,7 @@ impl World {
     fn announce_up(&mut self, slot: usize, link: LinkId, protocol: Protocol) {
         self.links[slot] = Some((link, protocol));
         let remote = [SocketAddr::from(([192, 0, 2, slot as u8 + 1], 40_000))];
-        let (kind, identity) = (LinkKind::PointToPoint, PeerIdentity::Anonymous);
+        let (kind, identity) = (LinkKind::PointToPoint(Scheme::Tcp), PeerIdentity::Anonymous);
         let up = Input::LinkUp { link, protocol, kind, remote: &remote, identity };
         self.registrar.handle_input(self.now, up);
     }

@@ -278,7 +278,7 @@ impl Machine for UserMachine {
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::LinkUp { link, kind: LinkKind::PointToPoint, .. } => {
+            Input::LinkUp { link, kind: LinkKind::PointToPoint(_), .. } => {
                 if self.channel.link_up(link, now) {
                     self.home_found(now);
                 } else if !self.channel.is_closing(link) {

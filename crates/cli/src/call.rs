@@ -10,7 +10,6 @@ use crate::arguments::{self, User};
 use crate::conversation::Conversation;
 use crate::failure::Failure;
 use crate::output;
-use crate::reach::Reach;
 use crate::shutdown::Shutdown;
 
 /// Send each line of standard input to an element of a pool, and print the line that it answers
@@ -32,8 +31,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         TimerProfile::Rfc => Duration::from_secs(5),
         TimerProfile::Fast => Duration::from_millis(500),
     });
-    let reach = Reach::new(arguments.user.pool().await?, arguments.user.patience());
-    let mut conversation = Conversation::new(reach, answer_within);
+    let (pool, patience) = (arguments.user.pool().await?, arguments.user.patience());
+    let mut conversation = Conversation::new(pool, patience, answer_within);
     let talk = async {
         // A pool that is not there is told at once, not after the first line.
         conversation.open().await?;

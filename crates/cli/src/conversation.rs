@@ -3,22 +3,22 @@
 use std::io;
 use std::time::Duration;
 
-use rserpool::Target;
 use rserpool::wire::PeIdentifier;
+use rserpool::{Pool, Target};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
 use crate::failure::Failure;
-use crate::reach::Reach;
 
 /// The longest line that an answer may have.
 const LONGEST: u64 = 1 << 20;
 
 /// A conversation with a pool.
 pub(crate) struct Conversation {
-    reach: Reach,
+    pool: Pool,
+    patience: Duration,
     answer_within: Duration,
     partner: Option<Partner>,
 }
@@ -40,9 +40,10 @@ pub(crate) struct Answer {
 }
 
 impl Conversation {
-    /// A conversation in which an element that does not answer within `answer_within` has failed.
-    pub(crate) const fn new(reach: Reach, answer_within: Duration) -> Self {
-        Self { reach, answer_within, partner: None }
+    /// A conversation in which an element that does not answer within `answer_within` has failed, and that has failed itself
+    /// when no element has answered for as long as `patience`.
+    pub(crate) const fn new(pool: Pool, patience: Duration, answer_within: Duration) -> Self {
+        Self { pool, patience, answer_within, partner: None }
     }
 
     /// Connects to an element now, unless one is connected already.
@@ -50,7 +51,7 @@ impl Conversation {
         let partner = match self.partner.take() {
             Some(partner) => partner,
             None => {
-                let (stream, target) = self.reach.element().await?;
+                let (stream, target) = self.pool.connect_target().await?;
                 Partner { target, stream: BufReader::new(stream) }
             }
         };
@@ -72,8 +73,8 @@ impl Conversation {
                 Err(_) => io::ErrorKind::TimedOut.into(),
             };
             repeats += 1;
-            if started.elapsed() >= self.reach.patience() {
-                let patience = self.reach.patience();
+            if started.elapsed() >= self.patience {
+                let patience = self.patience;
                 return Err(Failure::new(format!(
                     "no answer within {patience:?} (element {element}: {error})"
                 )));

@@ -18,7 +18,6 @@ mod logging;
 mod output;
 mod pe;
 mod proxy;
-mod reach;
 mod registrar;
 mod resolve;
 mod shutdown;

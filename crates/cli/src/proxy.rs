@@ -1,8 +1,8 @@
 //! `rserpool proxy`: a fixed address behind which there is always a live element.
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use clap::Args;
+use rserpool::Pool;
 use rserpool::machine::Endpoint;
 use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
@@ -11,7 +11,6 @@ use crate::arguments::User;
 use crate::failure::Failure;
 use crate::listening;
 use crate::output;
-use crate::reach::Reach;
 use crate::shutdown::Shutdown;
 
 /// Let any TCP client reach a live element of a pool
@@ -31,11 +30,11 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let listener = listening::listen("--listen", &arguments.listen).await?;
-    let reach = Arc::new(Reach::new(arguments.user.pool().await?, arguments.user.patience()));
+    let pool = arguments.user.pool().await?;
     output::ready([("listen", Endpoint::tcp(listener.local_addr()?))])?;
     let serve = listening::accept(listener, |client, from| {
-        let reach = Arc::clone(&reach);
-        async move { relay(client, from, &reach).await }
+        let pool = pool.clone();
+        async move { relay(client, from, &pool).await }
     });
     tokio::select! {
         never = serve => match never {},
@@ -44,10 +43,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Connects a client with an element and copies both ways until one of them is done.
-async fn relay(mut client: TcpStream, from: SocketAddr, reach: &Reach) {
-    let (mut stream, target) = match reach.element().await {
+async fn relay(mut client: TcpStream, from: SocketAddr, pool: &Pool) {
+    let (mut stream, target) = match pool.connect_target().await {
         Ok(reached) => reached,
-        Err(failure) => return warn!(%from, %failure, "client turned away"),
+        Err(error) => return warn!(%from, %error, "client turned away"),
     };
     let element = target.identifier();
     info!(%from, %element, "client connected");

@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::arguments::{self, User};
 use crate::failure::Failure;
 use crate::output;
-use crate::reach;
 use crate::table::Table;
 use crate::values::{self, Object};
 
@@ -27,7 +26,10 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let pool = arguments.user.pool().await?;
-    let elements = pool.resolve(arguments.items).await.map_err(|error| reach::unresolved(&pool, &error))?;
+    let elements = pool
+        .resolve(arguments.items)
+        .await
+        .map_err(|error| Failure::new(format!("pool {}: {error}", pool.handle())))?;
     if arguments.json {
         let mut object = Object::new();
         values::put_pool_handle(&mut object, pool.handle());

@@ -114,7 +114,7 @@ impl Core {
 
     /// Asks for a new link.
     pub(crate) fn open(&mut self, protocol: Protocol, remote: Endpoint) -> LinkId {
-        let link = self.links.open(protocol);
+        let link = self.links.open(protocol, remote.scheme());
         self.outputs.push_back(Output::Connect { link, protocol, remote });
         link
     }
@@ -210,7 +210,7 @@ impl Core {
         self.statistics.faults += 1;
         let known = self.links.get(link);
         let source = known.and_then(|link| link.party.addresses().first().copied());
-        let cuttable = known.is_some_and(|link| link.kind == LinkKind::PointToPoint);
+        let cuttable = known.is_some_and(|link| link.kind != LinkKind::Multicast);
         self.event(RegistrarEvent::ProtocolFault { link, source, fault });
         if self.links.count_fault(link) == self.config.limits.faults_per_link && cuttable {
             let fault = Fault::Limit("bad messages on a link");
@@ -221,7 +221,7 @@ impl Core {
 
     /// Answers with an ASAP_ERROR or ENRP_ERROR. Where the offending part is too long to be quoted, it goes without.
     pub(crate) fn send_error(&mut self, link: LinkId, causes: Vec<ErrorCause<'_>>) {
-        let Some(known) = self.links.get(link).filter(|link| link.kind == LinkKind::PointToPoint) else {
+        let Some(known) = self.links.get(link).filter(|link| link.kind != LinkKind::Multicast) else {
             return;
         };
         let (protocol, receiver) = (known.protocol, known.server.unwrap_or_default());

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use rserpool_machine::{LinkId, LinkKind, PeerIdentity, Protocol};
+use rserpool_machine::{LinkId, LinkKind, PeerIdentity, Protocol, Scheme};
 use rserpool_wire::ServerId;
 
 use crate::authorization::Requester;
@@ -82,12 +82,12 @@ pub(crate) struct Links {
 
 impl Links {
     /// Names a link that is to be opened.
-    pub(crate) fn open(&mut self, protocol: Protocol) -> LinkId {
+    pub(crate) fn open(&mut self, protocol: Protocol, scheme: Scheme) -> LinkId {
         let id = LinkId::opened(self.opened);
         self.opened += 1;
         let link = Link {
             protocol,
-            kind: LinkKind::PointToPoint,
+            kind: LinkKind::PointToPoint(scheme),
             party: Arc::default(),
             state: LinkState::Opening,
             opened_here: true,
@@ -229,10 +229,16 @@ mod tests {
         let (small, large) = (ServerId(1), ServerId(2));
         for accepted_first in [true, false] {
             let mut links = Links::default();
-            let opened = links.open(Protocol::Enrp);
+            let opened = links.open(Protocol::Enrp, Scheme::Tcp);
             let accepted = LinkId::accepted(7);
             let up = |links: &mut Links, id| {
-                links.up(id, Protocol::Enrp, LinkKind::PointToPoint, &[], PeerIdentity::Anonymous);
+                links.up(
+                    id,
+                    Protocol::Enrp,
+                    LinkKind::PointToPoint(Scheme::Tcp),
+                    &[],
+                    PeerIdentity::Anonymous,
+                );
             };
             up(&mut links, opened);
             up(&mut links, accepted);

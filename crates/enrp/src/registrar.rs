@@ -136,9 +136,9 @@ impl Machine for RegistrarMachine {
             Input::LinkUp { link, protocol, kind, remote, identity } => {
                 core.links.up(link, protocol, kind, remote, identity);
                 match (protocol, kind) {
-                    (Protocol::Asap, LinkKind::PointToPoint) => service.link_up(core, link),
+                    (Protocol::Asap, LinkKind::PointToPoint(_)) => service.link_up(core, link),
                     (Protocol::Asap, LinkKind::Multicast) => service.group_joined(core, now),
-                    (Protocol::Enrp, LinkKind::PointToPoint) => peers.link_up(core, now, link),
+                    (Protocol::Enrp, LinkKind::PointToPoint(_)) => peers.link_up(core, now, link),
                     (Protocol::Enrp, LinkKind::Multicast) => peers.group_joined(core),
                 }
             }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Scheme};
 
 /// Names a link between a machine and its driver, for as long as the link exists; never used again afterwards.
 ///
@@ -47,8 +47,8 @@ pub enum Protocol {
 /// Whether a link has one other end, or a group of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LinkKind {
-    /// One other end; messages arrive as [`Input::Message`].
-    PointToPoint,
+    /// One other end, reached over this transport; messages arrive as [`Input::Message`].
+    PointToPoint(Scheme),
     /// A multicast group; messages arrive as [`Input::Announcement`], unauthenticated, in any order, or not at all.
     Multicast,
 }

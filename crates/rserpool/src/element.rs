@@ -159,6 +159,11 @@ impl PoolElement {
         self.inner.gone().await;
         self.inner.driver.stop().await;
     }
+
+    /// Vanishes as in a crash, for tests of what happens then: links break, nothing is deregistered.
+    pub fn abort(self) {
+        self.inner.driver.cancel();
+    }
 }
 
 impl fmt::Debug for PoolElement {
@@ -486,6 +491,8 @@ impl EventHandler<ElementMachine> for Handler {
                 Some(Status::Rejected(error.clone()))
             }
             ElementEvent::Deregistered { .. } => Some(Status::Deregistered),
+            // Without a registration there is nothing to be lost.
+            ElementEvent::HomeLost { .. } if *self.status.borrow() == Status::Deregistered => None,
             ElementEvent::HomeLost { .. } => {
                 info!(%pool, %element, "home registrar lost; looking for another");
                 Some(Status::Registering)

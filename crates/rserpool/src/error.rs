@@ -77,17 +77,26 @@ pub enum RegisterError {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The pool could not be resolved.
-    #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    #[error("pool {pool_handle}: {source}")]
+    Resolve {
+        /// The pool.
+        pool_handle: PoolHandle<'static>,
+        /// Why not.
+        source: ResolveError,
+    },
     /// The pool has elements, but none was reachable in time.
-    #[error("no element of pool {pool_handle} was reachable within {waited:?}{}", last.as_ref().map(|(element, error)| format!(" (the last one tried, {element}: {error})")).unwrap_or_default())]
+    #[error(
+        "no element of pool {pool_handle} was reachable within {waited:?} (the last one tried, {element}: {source})"
+    )]
     Unreachable {
         /// The pool.
         pool_handle: PoolHandle<'static>,
         /// How long it was tried.
         waited: Duration,
-        /// The last element tried, and how that failed.
-        last: Option<(PeIdentifier, io::Error)>,
+        /// The last element tried.
+        element: PeIdentifier,
+        /// How that failed.
+        source: io::Error,
     },
 }
 

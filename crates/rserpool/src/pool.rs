@@ -2,6 +2,8 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rserpool_asap::{Freshness, ResolveError};
@@ -21,11 +23,13 @@ use crate::watch::PoolWatch;
 pub struct Pool {
     user: PoolUser,
     handle: PoolHandle<'static>,
+    /// Whether an element was ever found.
+    seen: Arc<AtomicBool>,
 }
 
 impl Pool {
-    pub(crate) const fn new(user: PoolUser, handle: PoolHandle<'static>) -> Self {
-        Self { user, handle }
+    pub(crate) fn new(user: PoolUser, handle: PoolHandle<'static>) -> Self {
+        Self { user, handle, seen: Arc::default() }
     }
 
     /// The pool handle.
@@ -82,9 +86,14 @@ impl Pool {
         self.select(excluded).or_else(|| self.select(&[])).ok_or(ResolveError::UnknownPool)
     }
 
+    fn was_seen(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
+    }
+
     fn select(&self, excluded: &[PeIdentifier]) -> Option<Target> {
         let driver = &self.user.inner.driver;
         let element = driver.command(|machine, now| machine.select(now, &self.handle, excluded))?;
+        self.seen.store(true, Ordering::Relaxed);
         Some(self.target(element))
     }
 
@@ -94,7 +103,15 @@ impl Pool {
     /// # Errors
     /// When the pool is unknown, no registrar answers, or no element is reachable in time.
     pub async fn connect(&self) -> Result<TcpStream, ConnectError> {
-        self.connect_but(&[]).await.map(|(stream, _)| stream)
+        self.connect_target().await.map(|(stream, _)| stream)
+    }
+
+    /// The same, and which element it is.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_target(&self) -> Result<(TcpStream, Target), ConnectError> {
+        self.connect_but(&[]).await
     }
 
     /// The same, and which element it is; those in `avoided` are tried last.
@@ -104,16 +121,17 @@ impl Pool {
     ) -> Result<(TcpStream, Target), ConnectError> {
         let (started, patience) = (Instant::now(), self.user.inner.patience);
         let mut failed = avoided.to_vec();
-        let mut last = None;
         loop {
             let target = match self.pick_but(&failed).await {
                 Ok(target) => target,
-                // Elements of a pool that fails over may all be gone for a moment: a pool that was never there may not.
-                Err(ResolveError::UnknownPool) if last.is_some() && started.elapsed() < patience => {
+                // A pool that fails over may be empty, and so unknown, for a moment; one that was never there is a mistake.
+                Err(ResolveError::UnknownPool) if self.was_seen() && started.elapsed() < patience => {
                     sleep(self.profile().retry_pause()).await;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(source) => {
+                    return Err(ConnectError::Resolve { pool_handle: self.handle.clone(), source });
+                }
             };
             match target.connect().await {
                 Ok(stream) => return Ok((stream, target)),
@@ -126,12 +144,17 @@ impl Pool {
                         sleep(self.profile().retry_pause()).await;
                     }
                     failed.push(target.identifier());
-                    last = Some((target.identifier(), error));
+                    if started.elapsed() >= patience {
+                        let (pool_handle, waited) = (self.handle.clone(), started.elapsed());
+                        let element = target.identifier();
+                        return Err(ConnectError::Unreachable {
+                            pool_handle,
+                            waited,
+                            element,
+                            source: error,
+                        });
+                    }
                 }
-            }
-            if started.elapsed() >= patience {
-                let (pool_handle, waited) = (self.handle.clone(), started.elapsed());
-                return Err(ConnectError::Unreachable { pool_handle, waited, last });
             }
         }
     }

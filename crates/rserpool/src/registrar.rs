@@ -7,7 +7,7 @@ use futures_core::Stream;
 use hashbrown::HashSet;
 use rserpool_enrp::{
     Authorization, Fault, PeerStatus, RegistrarConfig, RegistrarEvent, RegistrarLimits, RegistrarMachine,
-    RegistrarTimers, Statistics,
+    RegistrarTimers, RemovalReason, Statistics,
 };
 use rserpool_handlespace::Handlespace;
 use rserpool_machine::{Endpoint, Protocol};
@@ -405,6 +405,11 @@ fn log(event: &RegistrarEvent) {
         RegistrarEvent::ElementRegistered { pool_handle, identifier } => {
             debug!(pool = %pool_handle, element = %identifier, "element registered");
         }
+        RegistrarEvent::ElementRemoved {
+            pool_handle,
+            identifier,
+            reason: reason @ (RemovalReason::Deregistered | RemovalReason::Expired),
+        } => debug!(pool = %pool_handle, element = %identifier, ?reason, "element removed"),
         RegistrarEvent::ElementRemoved { pool_handle, identifier, reason } => {
             info!(pool = %pool_handle, element = %identifier, ?reason, "element removed");
         }

@@ -83,7 +83,8 @@ async fn an_unknown_message_is_answered_as_its_action_bits_say() {
     let unknown = [0x4f, 0, 0, 8, 1, 2, 3, 4];
     stream.write_all(&unknown).await.expect("sent");
     let answer = timeout(PATIENCE, read(&mut stream)).await.expect("an answer in time");
-    let asap::Message::Error(report) = asap::decode(&answer, Dialect::Rfc).expect("well-formed").message else {
+    let asap::Message::Error(report) = asap::decode(&answer, Dialect::Rfc).expect("well-formed").message
+    else {
         panic!("{answer:x?}")
     };
     assert!(report.error.has(CauseCode::UNRECOGNIZED_MESSAGE));
@@ -96,8 +97,11 @@ async fn a_client_that_never_reads_is_cut_off() {
     let registrar = registrar(1, &[]).await;
     let _echo = Echo::start("echo", &[&registrar]).await;
     let mut slow = raw(&registrar).await;
-    let request =
-        encoded(asap::HandleResolution { pool_handle: PoolHandle::from("echo"), subscribe: false, items: None });
+    let request = encoded(asap::HandleResolution {
+        pool_handle: PoolHandle::from("echo"),
+        subscribe: false,
+        items: None,
+    });
     let requests = request.repeat(4096);
     let flood = async { while slow.write_all(&requests).await.is_ok() {} };
     timeout(PATIENCE, flood).await.expect("cut off in time");

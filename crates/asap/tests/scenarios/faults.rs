@@ -93,7 +93,7 @@ fn nobody_has_reason_to_connect_to_a_user() {
         rserpool_machine::Input::LinkUp {
             link: stranger,
             protocol: rserpool_machine::Protocol::Asap,
-            kind: rserpool_machine::LinkKind::PointToPoint,
+            kind: rserpool_machine::LinkKind::PointToPoint(rserpool_machine::Scheme::Tcp),
             remote: &remote,
             identity: rserpool_machine::PeerIdentity::Anonymous,
         },

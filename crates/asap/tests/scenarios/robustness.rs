@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use rserpool_asap::{
     ElementConfig, ElementMachine, Freshness, RegistrationId, UserConfig, UserEvent, UserMachine,
 };
-use rserpool_machine::{DownReason, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol};
+use rserpool_machine::{
+    DownReason, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme,
+};
 use rserpool_wire::asap::{self, Message};
 use rserpool_wire::{CauseCode, Dialect, ErrorCause, PeIdentifier, Policy, PoolHandle, ServerId};
 
@@ -88,7 +90,7 @@ fn play<M: Machine>(
                 Input::LinkUp {
                     link: link(*number, *opened),
                     protocol: Protocol::Asap,
-                    kind: LinkKind::PointToPoint,
+                    kind: LinkKind::PointToPoint(Scheme::Tcp),
                     remote: &[([10, 0, 0, 1], 3863).into()],
                     identity: PeerIdentity::Anonymous,
                 },

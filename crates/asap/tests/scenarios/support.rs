@@ -9,7 +9,7 @@ use rserpool_asap::{
     ElementConfig, ElementMachine, ElementRegistration, RegistrationId, UserConfig, UserMachine,
 };
 use rserpool_machine::{
-    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol,
+    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme,
 };
 use rserpool_wire::asap::{self, HandleResolutionResponse, Message};
 use rserpool_wire::{
@@ -336,7 +336,7 @@ impl<M: Machine<Event: Debug>> Driver<M> {
 
     fn link_up(&mut self, link: LinkId, identity: PeerIdentity) {
         let remote = [([10, 0, 0, 1], 3863).into()];
-        let (protocol, kind) = (Protocol::Asap, LinkKind::PointToPoint);
+        let (protocol, kind) = (Protocol::Asap, LinkKind::PointToPoint(Scheme::Tcp));
         self.machine
             .handle_input(self.now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });
         self.drain();

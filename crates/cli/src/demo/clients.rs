@@ -11,7 +11,6 @@ use tokio::time::sleep;
 use super::cluster::{Cluster, POOL};
 use crate::conversation::Conversation;
 use crate::failure::Failure;
-use crate::reach::Reach;
 
 /// How many clients: as many as elements, so that the policy gives each element one.
 const CLIENTS: usize = 4;
@@ -65,7 +64,7 @@ impl Clients {
         let stop = Arc::new(AtomicBool::new(false));
         let mut working = JoinSet::new();
         for client in 0..CLIENTS {
-            let mut conversation = Conversation::new(Reach::new(user.pool(POOL), PATIENCE), ANSWER_WITHIN);
+            let mut conversation = Conversation::new(user.pool(POOL), PATIENCE, ANSWER_WITHIN);
             // One after the other, so that each gets an element of its own.
             conversation.open().await?;
             working.spawn(work(client, conversation, Arc::clone(&records), Arc::clone(&stop)));

@@ -251,8 +251,9 @@ fn live(
     });
     // With the runtime go the tasks, the listeners and the connections of the service.
     drop(runtime);
-    // Dropping an element deregisters it, which the dead do not do.
-    std::mem::forget(element);
+    if let Some(element) = element {
+        element.abort();
+    }
 }
 
 fn missing(id: &impl std::fmt::Display) -> Failure {

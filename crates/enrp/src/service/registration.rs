@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use rserpool_handlespace::{Change, Registered};
-use rserpool_machine::{LinkId, Scheme};
+use rserpool_machine::{LinkId, LinkKind, Scheme};
 use rserpool_wire::asap::{Deregistration, DeregistrationResponse, Registration, RegistrationResponse};
 use rserpool_wire::enrp::UpdateAction;
 use rserpool_wire::{
@@ -153,13 +153,9 @@ pub(crate) fn has_room(core: &Core, pool_handle: &PoolHandle<'_>, is_new: bool) 
 /// Where the element can be reached, if it registered over SCTP (rule 4): the addresses of the link. Over TCP the source
 /// says nothing, and what the element names stands.
 fn sctp_transport(core: &Core, link: LinkId) -> Option<Transport> {
-    let addresses = core.links.get(link)?.party.addresses();
-    let is_sctp = |scheme| matches!(scheme, Scheme::Sctp | Scheme::SctpTls);
-    let serves_sctp_only =
-        !core.config.asap.is_empty() && core.config.asap.iter().all(|endpoint| is_sctp(endpoint.scheme()));
-    if addresses.len() < 2 && !serves_sctp_only {
-        return None;
-    }
+    let link = core.links.get(link)?;
+    let LinkKind::PointToPoint(Scheme::Sctp | Scheme::SctpTls) = link.kind else { return None };
+    let addresses = link.party.addresses();
     Some(Transport::Sctp {
         port: addresses.first()?.port(),
         transport_use: TransportUse::DataOnly,

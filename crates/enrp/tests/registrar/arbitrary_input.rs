@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use rserpool_enrp::RegistrarMachine;
 use rserpool_machine::{
-    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol,
+    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme,
 };
 use rserpool_wire::asap::{self, Message};
 use rserpool_wire::enrp::{self, Body, Presence};
@@ -170,13 +170,13 @@ impl Driven {
                 if group {
                     self.groups.insert(link);
                 }
-                let kind = if group { LinkKind::Multicast } else { LinkKind::PointToPoint };
+                let kind = if group { LinkKind::Multicast } else { LinkKind::PointToPoint(Scheme::Tcp) };
                 self.link_up(link, if enrp { Protocol::Enrp } else { Protocol::Asap }, kind);
             }
             Arbitrary::Opened(n) => {
                 if let Some(n) = usize::from(n).checked_rem(self.opening.len()) {
                     let (link, protocol) = self.opening.swap_remove(n);
-                    self.link_up(link, protocol, LinkKind::PointToPoint);
+                    self.link_up(link, protocol, LinkKind::PointToPoint(Scheme::Tcp));
                 }
             }
             Arbitrary::Down(n) => {

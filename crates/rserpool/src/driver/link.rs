@@ -1,5 +1,5 @@
 //! The life of one point-to-point link: connecting, exchanging messages, ending.
-use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Protocol};
+use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Protocol, Scheme};
 use rserpool_transport::{Link, LinkReader, TransportError};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -25,7 +25,7 @@ where
             () = cancel.cancelled() => return self.end(link, DownReason::Requested),
         };
         match connected {
-            Ok(connected) => self.run_link(link, protocol, connected).await,
+            Ok(connected) => self.run_link(link, protocol, remote.scheme(), connected).await,
             Err(error) => {
                 debug!(%remote, %error, "no link");
                 self.end(link, DownReason::ConnectFailed(error.to_string().into()));
@@ -34,12 +34,12 @@ where
     }
 
     /// Runs a link that somebody opened to us.
-    pub(super) async fn run_accepted(self, protocol: Protocol, accepted: Link) {
+    pub(super) async fn run_accepted(self, protocol: Protocol, scheme: Scheme, accepted: Link) {
         let link = self.lock().accepted_link();
-        self.run_link(link, protocol, accepted).await;
+        self.run_link(link, protocol, scheme, accepted).await;
     }
 
-    async fn run_link(&self, link: LinkId, protocol: Protocol, connection: Link) {
+    async fn run_link(&self, link: LinkId, protocol: Protocol, scheme: Scheme, connection: Link) {
         let (remote, identity) = (connection.remote.clone(), connection.identity.clone());
         let (mut reader, writer) = connection.split();
         let queue = writer.queue();
@@ -53,7 +53,7 @@ where
                 state.transmit(link, bytes, self.shared.links.send_queue);
             }
             let now = super::now();
-            let kind = LinkKind::PointToPoint;
+            let kind = LinkKind::PointToPoint(scheme);
             state
                 .machine
                 .handle_input(now, Input::LinkUp { link, protocol, kind, remote: &remote, identity });

@@ -36,7 +36,8 @@ where
         loop {
             match listener.accept().await {
                 Ok(link) => {
-                    self.shared.tasks.spawn(self.clone().run_accepted(protocol, link));
+                    let scheme = listener.local_endpoint().scheme();
+                    self.shared.tasks.spawn(self.clone().run_accepted(protocol, scheme, link));
                 }
                 Err(error) => {
                     warn!(endpoint = %listener.local_endpoint(), %error, "cannot accept a link; trying again");

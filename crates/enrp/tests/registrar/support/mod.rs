@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rserpool_enrp::{RegistrarConfig, RegistrarEvent, RegistrarMachine, RegistrarTimers};
 use rserpool_machine::{
-    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol,
+    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme,
 };
 use rserpool_wire::{PeIdentifier, ServerId};
 
@@ -310,7 +310,7 @@ impl Net {
                         Input::LinkUp {
                             link,
                             protocol,
-                            kind: LinkKind::PointToPoint,
+                            kind: LinkKind::PointToPoint(Scheme::Tcp),
                             remote: &remote,
                             identity,
                         }

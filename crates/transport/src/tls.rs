@@ -1,0 +1,148 @@
+//! Links over TLS: `tls://` endpoints, secured by certificates or by pre-shared keys (RFC 5352 §9, RFC 5353 §6, RFC 5355).
+//!
+//! Two libraries do the work, for none does all of it: rustls has no pre-shared keys, so these are for s2n-tls. Both are
+//! driven without I/O (`engine`), by the tasks that read and write anyway (`stream`).
+mod certificate;
+mod engine;
+mod error;
+mod file;
+mod gate;
+mod handshake;
+mod hello;
+#[cfg(feature = "psk")]
+mod key;
+mod settings;
+mod stream;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rserpool_machine::Endpoint;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+pub use certificate::{TlsIdentity, TlsRoots};
+pub use error::{HandshakeError, SecurityError};
+pub(crate) use gate::Gate;
+#[cfg(feature = "psk")]
+pub use key::{PreSharedKey, PskStore, PskTable};
+use settings::Ready;
+pub use settings::{ClientCertificates, ClientSecurity, SecurityConfig, ServerCertificate, ServerSecurity};
+pub(crate) use stream::Stream;
+
+use crate::config::LinkConfig;
+use crate::error::TransportError;
+use crate::link::Link;
+
+/// Keys and certificates of `tls://` links, for [`LinkConfig::security`]. Clones share them.
+#[derive(Clone)]
+pub struct Security(Arc<RwLock<Arc<Ready>>>);
+
+impl Security {
+    /// Checks the settings and makes them ready for use.
+    ///
+    /// # Errors
+    /// When a certificate does not fit its key, or a server has neither a certificate nor pre-shared keys.
+    pub fn new(config: SecurityConfig) -> Result<Self, SecurityError> {
+        Ok(Self(Arc::new(RwLock::new(Arc::new(Ready::new(config)?)))))
+    }
+
+    /// Uses these settings from now on. Links that are up, and handshakes in progress, go on with the old ones; sessions that
+    /// began under the old ones are not resumed.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new). The old settings stay in use.
+    pub fn reload(&self, config: SecurityConfig) -> Result<(), SecurityError> {
+        let ready = Arc::new(Ready::new(config)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = ready;
+        Ok(())
+    }
+
+    fn ready(&self) -> Arc<Ready> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl PartialEq for Security {
+    /// Whether both are clones of one another.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Security {}
+
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ready = self.ready();
+        let (client, server) = (ready.client.is_some(), ready.server.is_some());
+        write!(f, "Security(as {:?}, client: {client}, server: {server})", ready.own)
+    }
+}
+
+/// The settings for accepting on `endpoint`.
+pub(crate) fn of_server(endpoint: &Endpoint, config: &LinkConfig) -> Result<Security, TransportError> {
+    match &config.security {
+        None => Err(missing(endpoint, "LinkConfig::security")),
+        Some(security) if security.ready().server.is_none() => {
+            Err(missing(endpoint, "SecurityConfig::server"))
+        }
+        Some(security) => Ok(security.clone()),
+    }
+}
+
+/// Whether there are settings for connecting to `endpoint`.
+pub(crate) fn check_client(endpoint: &Endpoint, config: &LinkConfig) -> Result<(), TransportError> {
+    match &config.security {
+        None => Err(missing(endpoint, "LinkConfig::security")),
+        Some(security) if security.ready().client.is_none() => {
+            Err(missing(endpoint, "SecurityConfig::client"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Makes a link of a connection to `remote`.
+pub(crate) async fn connect(
+    socket: TcpStream,
+    remote: &Endpoint,
+    config: &LinkConfig,
+) -> Result<Link, TransportError> {
+    check_client(remote, config)?;
+    let Some(security) = &config.security else { return Err(missing(remote, "LinkConfig::security")) };
+    let ready = security.ready();
+    let Some(client) = &ready.client else { return Err(missing(remote, "SecurityConfig::client")) };
+    let shaking = async {
+        let addresses = crate::stream::prepare_tcp(&socket, config).map_err(HandshakeError::Broken)?;
+        Ok((addresses, handshake::connect(&socket, remote, client).await?))
+    };
+    let patience = config.handshake_timeout;
+    let timed_out = |_| Err(HandshakeError::Timeout { after: patience });
+    let shaken: Result<_, HandshakeError> = timeout(patience, shaking).await.unwrap_or_else(timed_out);
+    let (addresses, (engine, identity)) =
+        shaken.map_err(|source| TransportError::Handshake { endpoint: remote.clone(), source })?;
+    Ok(Link::tls(Stream::new(socket, engine), addresses, identity, config))
+}
+
+/// Makes a link of a connection that was accepted.
+async fn accept(
+    socket: TcpStream,
+    security: &Security,
+    config: &LinkConfig,
+) -> Result<Link, HandshakeError> {
+    let ready = security.ready();
+    // Settings without a server, given by a reload: nobody is let in.
+    let Some(server) = &ready.server else { return Err(HandshakeError::NoServer) };
+    let shaking = async {
+        let addresses = crate::stream::prepare_tcp(&socket, config).map_err(HandshakeError::Broken)?;
+        Ok((addresses, handshake::accept(&socket, &ready, server).await?))
+    };
+    let patience = config.handshake_timeout;
+    let timed_out = |_| Err(HandshakeError::Timeout { after: patience });
+    let (addresses, (engine, identity)) = timeout(patience, shaking).await.unwrap_or_else(timed_out)?;
+    Ok(Link::tls(Stream::new(socket, engine), addresses, identity, config))
+}
+
+fn missing(endpoint: &Endpoint, option: &'static str) -> TransportError {
+    TransportError::SecurityMissing { endpoint: endpoint.clone(), option }
+}

@@ -1,0 +1,210 @@
+//! Handshakes over a connection that is up: which library takes part is decided here, and what the other end has proven.
+//!
+//! A server reads the client's first message before it chooses. If that offers a pre-shared key that is known, s2n-tls answers,
+//! which has this key and nothing else; if not, rustls answers with the certificate. So one port takes both kinds of
+//! clients, each library does what it is made for, and a client with a wrong key cannot slip through by a certificate.
+use std::io;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rserpool_machine::{Endpoint, Host, PeerIdentity};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use super::certificate::canonical;
+use super::engine::{Engine, certificate};
+use super::error::HandshakeError;
+use super::hello::{self, Hello};
+use super::settings::{Client, Ready, Server};
+use super::stream::Socket;
+
+/// Room for what arrives at once during a handshake.
+const ROOM: usize = 4 << 10;
+
+/// Alerts (RFC 8446 §6.2) for clients that no library gets to see.
+const UNEXPECTED_MESSAGE: u8 = 10;
+const HANDSHAKE_FAILURE: u8 = 40;
+const ACCESS_DENIED: u8 = 49;
+const UNKNOWN_PSK_IDENTITY: u8 = 115;
+
+/// Takes the client's part; returns who the server proved to be.
+pub(super) async fn connect(
+    socket: &TcpStream,
+    remote: &Endpoint,
+    client: &Client,
+) -> Result<(Engine, PeerIdentity), HandshakeError> {
+    match client {
+        Client::Certificate(config) => {
+            let name = server_name(remote, socket)?;
+            let mut engine = Engine::client(config, name.clone())?;
+            shake(socket, &mut engine, BytesMut::new()).await?;
+            let identity = match name {
+                ServerName::DnsName(name) => canonical(name.as_ref()),
+                // One node is to have one name in both directions: that of its certificate, if it has one.
+                _ => proven_name(&engine)?.ok_or(HandshakeError::Nameless)?,
+            };
+            Ok((engine, PeerIdentity::Authenticated(identity)))
+        }
+        #[cfg(feature = "psk")]
+        Client::Psk(settings, key) => {
+            let mut engine = Engine::psk_client(settings, key.clone())?;
+            shake(socket, &mut engine, BytesMut::new()).await?;
+            Ok((engine, PeerIdentity::Authenticated(Arc::clone(key.identity()))))
+        }
+    }
+}
+
+/// Takes the server's part; returns who the client proved to be.
+pub(super) async fn accept(
+    socket: &TcpStream,
+    ready: &Ready,
+    server: &Server,
+) -> Result<(Engine, PeerIdentity), HandshakeError> {
+    let (received, offered) = match first_message(socket).await {
+        Ok(first) => first,
+        Err(error) => {
+            if matches!(error, HandshakeError::NotTls) {
+                alert(socket, UNEXPECTED_MESSAGE);
+            }
+            return Err(error);
+        }
+    };
+    let chosen = choose(ready, server, &offered).inspect_err(|error| {
+        alert(socket, match error {
+            HandshakeError::Selfie { .. } => ACCESS_DENIED,
+            HandshakeError::UnknownIdentity { .. } => UNKNOWN_PSK_IDENTITY,
+            _ => HANDSHAKE_FAILURE,
+        });
+    });
+    let (mut engine, key) = chosen?;
+    shake(socket, &mut engine, received).await?;
+    let identity = match key {
+        Some(identity) => Some(identity),
+        None => proven_name(&engine)?,
+    };
+    match identity {
+        Some(identity) if ready.own.contains(&identity) => {
+            Err(HandshakeError::Selfie { identity: identity.to_string() })
+        }
+        Some(identity) => Ok((engine, PeerIdentity::Authenticated(identity))),
+        None => Ok((engine, PeerIdentity::Encrypted)),
+    }
+}
+
+/// Who answers a client that offers keys with these identities; with the identity of the key that it has to prove.
+fn choose(
+    ready: &Ready,
+    server: &Server,
+    offered: &[Vec<u8>],
+) -> Result<(Engine, Option<Arc<str>>), HandshakeError> {
+    #[cfg(feature = "psk")]
+    if let Some((settings, store)) = &server.psk {
+        let known = |identity: &Vec<u8>| std::str::from_utf8(identity).ok().and_then(|name| store.key(name));
+        if let Some(key) = offered.iter().find_map(known) {
+            let identity = Arc::clone(key.identity());
+            if ready.own.contains(&identity) {
+                return Err(HandshakeError::Selfie { identity: identity.to_string() });
+            }
+            return Ok((Engine::psk_server(settings, key)?, Some(identity)));
+        }
+    }
+    let _ = ready;
+    match &server.certificate {
+        Some(config) => Ok((Engine::server(config)?, None)),
+        None if offered.is_empty() => Err(HandshakeError::NoKey),
+        None => {
+            let names = offered.iter().map(|identity| format!("`{}`", identity.escape_ascii()));
+            Err(HandshakeError::UnknownIdentity { identities: names.take(4).collect::<Vec<_>>().join(", ") })
+        }
+    }
+}
+
+/// Reads until the client's first message is whole; returns everything read, and the identities that the client offers.
+async fn first_message(socket: &TcpStream) -> Result<(BytesMut, Vec<Vec<u8>>), HandshakeError> {
+    let mut received = BytesMut::new();
+    loop {
+        match hello::read(&received) {
+            Hello::Whole { identities } => return Ok((received, identities)),
+            Hello::NotTls => return Err(HandshakeError::NotTls),
+            Hello::Partial if received.len() > hello::LONGEST => {
+                return Err(HandshakeError::Protocol(format!(
+                    "a first message of more than {} bytes",
+                    hello::LONGEST
+                )));
+            }
+            Hello::Partial => receive(socket, &mut received).await?,
+        }
+    }
+}
+
+/// Exchanges messages until the handshake is finished. `received` is what has been read already.
+async fn shake(
+    socket: &TcpStream,
+    engine: &mut Engine,
+    mut received: BytesMut,
+) -> Result<(), HandshakeError> {
+    let mut first = received.is_empty();
+    loop {
+        let result = engine.shake(&received);
+        let sent = send(socket, engine).await;
+        if result? {
+            return sent;
+        }
+        // The other end may have said why it closed: reading tells.
+        received.clear();
+        receive(socket, &mut received).await?;
+        if std::mem::take(&mut first) && !hello::is_tls(&received) {
+            return Err(HandshakeError::NotTls);
+        }
+    }
+}
+
+async fn send(socket: &TcpStream, engine: &mut Engine) -> Result<(), HandshakeError> {
+    loop {
+        match engine.send(&mut Socket(socket)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.writable().await.map_err(HandshakeError::Broken)?;
+            }
+            sent => return sent.map_err(HandshakeError::Broken),
+        }
+    }
+}
+
+/// Appends what arrives next; the end is an error here.
+async fn receive(socket: &TcpStream, received: &mut BytesMut) -> Result<(), HandshakeError> {
+    received.reserve(ROOM);
+    loop {
+        socket.readable().await.map_err(HandshakeError::Broken)?;
+        match socket.try_read_buf(received) {
+            Ok(0) => return Err(HandshakeError::Closed),
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(HandshakeError::Closed),
+            Err(error) => return Err(HandshakeError::Broken(error)),
+        }
+    }
+}
+
+/// Says in the open that nothing comes of it, as far as the socket has room: a hint and no more.
+fn alert(socket: &TcpStream, description: u8) {
+    const FATAL: u8 = 2;
+    let _ = socket.try_write(&[21, 3, 3, 0, 2, FATAL, description]);
+}
+
+fn proven_name(engine: &Engine) -> Result<Option<Arc<str>>, HandshakeError> {
+    match engine {
+        Engine::Certificate(connection) => certificate::proven_name(connection),
+        #[cfg(feature = "psk")]
+        Engine::Psk(_) => Ok(None),
+    }
+}
+
+/// What the server's certificate must be for: the host of the endpoint (RFC 5352 §9).
+fn server_name(remote: &Endpoint, socket: &TcpStream) -> Result<ServerName<'static>, HandshakeError> {
+    match remote.authorities().first().map(|authority| &authority.host) {
+        Some(Host::Name(name)) => ServerName::try_from(name.to_string())
+            .map_err(|_| HandshakeError::ServerName { name: name.to_string() }),
+        Some(Host::Address(ip)) => Ok(ServerName::from(ip.to_canonical())),
+        None => socket.peer_addr().map(|address| address.ip().into()).map_err(HandshakeError::Broken),
+    }
+}

@@ -1,0 +1,115 @@
+//! Tests whose body runs inside: the same test program is started again there, with the name of the one test.
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+use crate::job::{Files, INSIDE, LAB_VARIABLE, REQUIRED};
+use crate::machine::{Machine, missing};
+use crate::network::Network;
+
+/// Whether this process runs in a kernel that was booted by this crate.
+pub fn inside() -> bool {
+    std::env::var_os(LAB_VARIABLE).is_some_and(|value| value == INSIDE)
+}
+
+/// A test whose body runs on hosts and networks of its own.
+///
+/// If user-mode Linux is not installed, the test is skipped, and says so; with `RSERPOOL_LAB=required` in the environment,
+/// it fails. If the test fails, its captures are kept, and it says where.
+///
+/// ```no_run
+/// # use rserpool_interop::Lab;
+/// #[test]
+/// fn hosts_reach_each_other() {
+///     Lab::new("hosts_reach_each_other").hosts(2).run(|network| {
+///         let [address, _] = network.addresses(2, 1);
+///         let mut ping = network.on(1, "ping");
+///         assert!(ping.args(["-c1", &address.to_string()]).status().unwrap().success());
+///     });
+/// }
+/// ```
+pub struct Lab {
+    test: &'static str,
+    machine: Machine,
+}
+
+impl Lab {
+    /// For the test of this name: that of the function, after those of its modules.
+    pub fn new(test: &'static str) -> Self {
+        let mut machine = Machine { hosts: 1, ..Machine::default() };
+        for name in ["RUST_BACKTRACE", "RUST_LOG"] {
+            machine.environment.extend(std::env::var(name).map(|value| (name.to_owned(), value)));
+        }
+        Self { test, machine }
+    }
+
+    /// Sets how many hosts there are. Default 1.
+    #[must_use]
+    pub fn hosts(mut self, hosts: u8) -> Self {
+        self.machine.hosts = hosts;
+        self
+    }
+
+    /// Sets how many networks there are. Default 1.
+    #[must_use]
+    pub fn networks(mut self, networks: u8) -> Self {
+        self.machine.networks = networks;
+        self
+    }
+
+    /// Sets how long the test may take. Default 2 minutes.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.machine.time_limit = limit;
+        self
+    }
+
+    /// Runs the body inside.
+    ///
+    /// # Panics
+    /// If it panics, takes too long, or cannot be run.
+    pub fn run(self, body: impl FnOnce(&Network)) {
+        if inside() {
+            match self.begin() {
+                Ok(network) => return body(&network),
+                Err(error) => panic!("{}: {error}", self.test),
+            }
+        }
+        if let Some(missing) = missing() {
+            assert!(std::env::var_os(LAB_VARIABLE).is_none_or(|value| value != REQUIRED), "{missing}");
+            // Past the test framework, which would show it for tests that fail only.
+            let _ = writeln!(std::io::stderr(), "{}: skipped: {missing}", self.test);
+            return;
+        }
+        if let Err(problem) = self.run_in_guest() {
+            panic!("{}: {problem}", self.test);
+        }
+    }
+
+    fn begin(&self) -> std::io::Result<Network> {
+        fs::write(Files::of_environment()?.begun, self.test)?;
+        Network::current()
+    }
+
+    fn run_in_guest(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let program = std::env::current_exe()?;
+        let program = program.to_str().ok_or("the test program's path is not UTF-8")?;
+        let command = [program, "--exact", self.test, "--nocapture", "--test-threads=1"];
+        let mut outcome = self.machine.run(self.test, &[command])?;
+        let folder = outcome.kept.folder().to_owned();
+        if outcome.status != 0 {
+            return Err(format!(
+                "failed inside, with status {}; log and captures: {}",
+                outcome.status,
+                folder.display()
+            )
+            .into());
+        }
+        // A test program that does not find the test is content.
+        if !Files::in_folder(&folder).begun.is_file() {
+            outcome.kept.keep(false);
+            return Err("there is no test of this name".into());
+        }
+        Ok(())
+    }
+}

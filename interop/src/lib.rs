@@ -1,0 +1,24 @@
+//! A laboratory for network protocols on one machine: boots user-mode Linux, a kernel that runs as an ordinary process on
+//! the file system of its host, lays out hosts and networks in it as network namespaces and bridges, and runs commands.
+//! Its kernel has SCTP, whatever the host's has.
+//!
+//! * [`Machine`] boots the kernel with a list of commands, forwards what they write, and has their status.
+//! * [`Lab`] runs the body of a test in such a kernel: the same test program is started again inside.
+//! * [`Network`] is what such a body works with: hosts to start processes on, and cables to cut.
+//! * [`test_programs`] builds the tests of a package outside, to be run inside.
+//! * The `lab` command does the same by hand, and is the first process of the kernel.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod cargo;
+mod guest;
+mod job;
+mod lab;
+mod machine;
+mod network;
+
+pub use cargo::test_programs;
+pub use guest::run_as_first_process;
+pub use lab::{Lab, inside};
+pub use machine::{Kept, LabError, Machine, Outcome, TIMED_OUT, missing};
+pub use network::{Network, Running};

@@ -1,0 +1,284 @@
+//! The host's side: starts the kernel, forwards its output, and ends it when it takes too long.
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::job::{Files, JOB_VARIABLE, Job, OUTPUT_FOLLOWS};
+
+const KERNEL: &str = "linux.uml";
+const NEEDED: [&str; 4] = [KERNEL, "modprobe", "ip", "tcpdump"];
+const ADVICE: &str = "apt-get install user-mode-linux kmod iproute2 tcpdump iptables";
+
+/// The status of commands that were ended because of the time limit, as with timeout(1).
+pub const TIMED_OUT: i32 = 124;
+
+/// How much longer than the commands the kernel may take, to boot and to end.
+const OVERHEAD: Duration = Duration::from_secs(40);
+
+/// A kernel to be booted for some commands. They run as root on the host's files, after one another.
+///
+/// ```no_run
+/// # use rserpool_interop::Machine;
+/// let machine = Machine { hosts: 2, ..Machine::default() };
+/// let outcome = machine.run("ping", &[["ip", "netns", "exec", "n1", "ping", "-c1", "10.9.0.2"]])?;
+/// assert_eq!(outcome.status, 0);
+/// # Ok::<(), rserpool_interop::LabError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// How many hosts there are, as network namespaces `n1`, `n2` and so on. Default 0: commands run in the one namespace
+    /// that there is.
+    pub hosts: u8,
+    /// How many networks there are, with an interface of every host on each. Default 1.
+    pub networks: u8,
+    /// How long the commands may take, all together. Default 2 minutes.
+    pub time_limit: Duration,
+    /// How much memory the kernel has, as `mem=` takes it. Default `512M`.
+    pub memory: String,
+    /// Variables for the commands, in addition to `PATH` and `HOME`.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            hosts: 0,
+            networks: 1,
+            time_limit: Duration::from_secs(120),
+            memory: "512M".to_owned(),
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
+/// How the commands ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The status of the first command that failed, [`TIMED_OUT`], or 0.
+    pub status: i32,
+    /// What is left of the run: kernel log, captures, and what the commands left there. Deleted when it is dropped, unless
+    /// the status is not 0.
+    pub kept: Kept,
+}
+
+/// A folder that is deleted when it is dropped, if it is not to be kept.
+#[derive(Debug)]
+pub struct Kept {
+    folder: PathBuf,
+    keep: bool,
+}
+
+/// Why the commands could not be run, or not to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// Something that is needed is not installed.
+    #[error("`{program}` is not installed; {ADVICE}")]
+    Missing {
+        /// The program.
+        program: &'static str,
+    },
+    /// The kernel ended without having run the commands, or took too long for it.
+    #[error("user-mode Linux did not get to the end; it said:\n{log}\n(files: {folder})")]
+    Boot {
+        /// The kernel's output.
+        log: String,
+        /// Where its files are.
+        folder: PathBuf,
+    },
+    /// Something else failed on this side.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What is needed and not installed.
+pub fn missing() -> Option<LabError> {
+    let program = NEEDED.into_iter().find(|name| find(name).is_none())?;
+    Some(LabError::Missing { program })
+}
+
+impl Machine {
+    /// Boots the kernel, runs `commands` in this process's folder, and waits for their end. What they write, to standard
+    /// output or standard error, goes to this process's standard output. `name` is for the folder.
+    ///
+    /// # Errors
+    /// If the commands could not be run to their end. That they fail, or are ended because of the time limit, is an
+    /// [`Outcome`].
+    pub fn run<S: AsRef<str>, C: AsRef<[S]>>(&self, name: &str, commands: &[C]) -> Result<Outcome, LabError> {
+        if let Some(missing) = missing() {
+            return Err(missing);
+        }
+        let folder = new_folder(name).map_err(during("make a folder for the run"))?;
+        let files = Files::in_folder(&folder);
+        let mut kept = Kept { folder: folder.clone(), keep: true };
+        let job = Job {
+            commands: commands.iter().map(words).collect(),
+            directory: std::env::current_dir().map_err(during("find the current folder"))?,
+            environment: self.environment.clone(),
+            hosts: self.hosts,
+            networks: self.networks,
+            time_limit: self.time_limit,
+        };
+        job.write(&files).map_err(during("write the job"))?;
+        let mut kernel = self.boot(&files)?;
+        let ended = self.follow(&mut kernel, &files);
+        // Whatever happened: no part of the kernel is left.
+        let _ = kill_process_group(Pid::from_child(&kernel), Signal::KILL);
+        kernel.wait().map_err(during("wait for the kernel"))?;
+        ended.map_err(during("read the kernel's output"))?;
+
+        let status = fs::read_to_string(&files.status).ok().and_then(|text| text.trim().parse().ok());
+        let Some(status) = status else {
+            let log = fs::read(&files.boot_log).unwrap_or_default();
+            return Err(LabError::Boot { log: String::from_utf8_lossy(&log).into_owned(), folder });
+        };
+        kept.keep = status != 0;
+        Ok(Outcome { status, kept })
+    }
+
+    fn boot(&self, files: &Files) -> Result<Child, LabError> {
+        let log = || File::options().create(true).append(true).open(&files.boot_log);
+        let init = lab_program().map_err(during("find the `lab` program"))?;
+        let mut command = Command::new(KERNEL);
+        command
+            .arg(format!("mem={}", self.memory))
+            .args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "quiet"])
+            // The console is standard output; there is no input, and there are no other terminals.
+            .args(["con=null", "con0=null,fd:1", "ssl=null"])
+            .arg(format!("init={}", init.display()))
+            .arg(format!("{JOB_VARIABLE}={}", files.job.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log().map_err(during("write the kernel's log"))?)
+            .process_group(0);
+        command.spawn().map_err(during("start linux.uml"))
+    }
+
+    /// Forwards what the commands write until the kernel ends, or the time is over.
+    fn follow(&self, kernel: &mut Child, files: &Files) -> io::Result<()> {
+        let Some(output) = kernel.stdout.take() else { return Ok(()) };
+        let mut log = File::options().append(true).open(&files.boot_log)?;
+        let (end, ended) = mpsc::channel();
+        // Lives until the output ends, and it does when the kernel is killed.
+        let forwarding = std::thread::spawn(move || {
+            let result = forward(BufReader::new(output), &mut log);
+            let _ = end.send(());
+            result
+        });
+        if ended.recv_timeout(self.time_limit + OVERHEAD).is_err() {
+            let _ = kill_process_group(Pid::from_child(kernel), Signal::KILL);
+        }
+        forwarding.join().unwrap_or_else(|_| Err(io::Error::other("the forwarding thread panicked")))
+    }
+}
+
+impl Kept {
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Keeps the folder, or not.
+    pub fn keep(&mut self, keep: bool) {
+        self.keep = keep;
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Lines before the mark go to the log, lines after it to standard output.
+fn forward(mut console: impl BufRead, log: &mut impl Write) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut begun = false;
+    loop {
+        line.clear();
+        if console.by_ref().read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        // A terminal ends lines with both.
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches(['\r', '\n']);
+        if begun {
+            // Through the macro, so that the test framework can capture it.
+            println!("{text}");
+        } else if text == OUTPUT_FOLLOWS {
+            begun = true;
+        } else {
+            writeln!(log, "{text}")?;
+        }
+    }
+}
+
+/// The program that is the first process: this one, or the one that lies beside it or, for tests, above it.
+fn lab_program() -> io::Result<PathBuf> {
+    let current = std::env::current_exe()?;
+    let beside = current.ancestors().skip(1).take(2).map(|folder| folder.join("lab"));
+    let found = beside.into_iter().find(|program| program.is_file());
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("not near {}", current.display())))
+}
+
+/// A new folder for each run, also of several processes at once.
+fn new_folder(name: &str) -> io::Result<PathBuf> {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let folder =
+        std::env::temp_dir().join("rserpool-lab").join(format!("{name}-{}-{run}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    folder.canonicalize()
+}
+
+fn words<S: AsRef<str>, C: AsRef<[S]>>(command: &C) -> Vec<String> {
+    command.as_ref().iter().map(|word| word.as_ref().to_owned()).collect()
+}
+
+fn find(program: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // What only root uses is not in everybody's path; in the guest, all are root.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program.as_ref())).find(|file| file.is_file())
+}
+
+fn during(what: &'static str) -> impl FnOnce(io::Error) -> LabError {
+    move |source| LabError::Io { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_before_the_mark_goes_to_the_log() {
+        let console = format!("Booting\r\nOops\r\n{OUTPUT_FOLLOWS}\r\n");
+        let mut log = Vec::new();
+        forward(console.as_bytes(), &mut log).unwrap();
+        assert_eq!(log, b"Booting\nOops\n");
+    }
+
+    #[test]
+    fn a_folder_is_deleted_unless_it_is_to_be_kept() {
+        let folder = new_folder("kept").unwrap();
+        drop(Kept { folder: folder.clone(), keep: true });
+        assert!(folder.is_dir());
+        drop(Kept { folder: folder.clone(), keep: false });
+        assert!(!folder.exists());
+    }
+}

@@ -1,0 +1,83 @@
+//! The `lab` command: runs commands, or the tests of a package, inside user-mode Linux. It is also the first process there.
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rserpool_interop::{Machine, run_as_first_process, test_programs};
+
+const USAGE: &str = "\
+Runs commands inside user-mode Linux, whose kernel has SCTP, on the files of this machine.
+
+  lab run [OPTION]... -- COMMAND [ARGUMENT]...     runs a command; its status is that of lab
+  lab test [OPTION]... PACKAGE [-- ARGUMENT]...    builds the tests of a package of the project, and runs them inside
+
+Options
+  --hosts N      network namespaces n1 to nN, with addresses 10.9.0.1 to 10.9.0.N (default 0)
+  --networks N   as many interfaces for each host; 10.9.0.x, 10.10.0.x and so on (default 1)
+  --seconds N    ends the command after this long, with status 124 (default 120)
+  --env NAME=VALUE
+  --keep         keeps the captures even if all went well";
+
+type Problem = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    run_as_first_process();
+    match run(std::env::args().skip(1).collect()) {
+        Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(1)),
+        Err(problem) => {
+            eprintln!("lab: {problem}");
+            ExitCode::from(125)
+        }
+    }
+}
+
+fn run(arguments: Vec<String>) -> Result<i32, Problem> {
+    let mut arguments = arguments.into_iter();
+    let verb = arguments.next().unwrap_or_default();
+    let mut machine = Machine::default();
+    let (mut keep, mut package, mut rest) = (false, None, Vec::new());
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--hosts" => machine.hosts = value()?.parse()?,
+            "--networks" => machine.networks = value()?.parse()?,
+            "--seconds" => machine.time_limit = Duration::from_secs(value()?.parse()?),
+            "--env" => {
+                let pair = value()?;
+                let (name, value) = pair.split_once('=').ok_or("--env needs NAME=VALUE")?;
+                machine.environment.insert(name.to_owned(), value.to_owned());
+            }
+            "--keep" => keep = true,
+            "--" => rest = arguments.by_ref().collect(),
+            _ if verb == "test" && package.is_none() && !argument.starts_with('-') => {
+                package = Some(argument)
+            }
+            _ => return Err(format!("`{argument}` is not understood\n\n{USAGE}").into()),
+        }
+    }
+    let commands = match (verb.as_str(), package) {
+        ("run", None) if !rest.is_empty() => vec![rest],
+        ("test", Some(package)) => test_commands(&package, &rest)?,
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            return Ok(0);
+        }
+        _ => return Err(USAGE.into()),
+    };
+    let mut outcome = machine.run(&verb, &commands)?;
+    if keep || outcome.status != 0 {
+        outcome.kept.keep(true);
+        eprintln!("lab: status {}; log and captures: {}", outcome.status, outcome.kept.folder().display());
+    }
+    Ok(outcome.status)
+}
+
+fn test_commands(package: &str, arguments: &[String]) -> Result<Vec<Vec<String>>, Problem> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let programs = test_programs(&manifest, package)?;
+    let command = |program: &Path| {
+        let program = program.to_str().ok_or("a test program's path is not UTF-8")?;
+        Ok(std::iter::once(program.to_owned()).chain(arguments.iter().cloned()).collect())
+    };
+    programs.iter().map(|program| command(program)).collect()
+}
