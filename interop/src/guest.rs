@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::system::{RebootCommand, reboot};
 
-use crate::job::{Files, INSIDE, JOB_VARIABLE, Job, LAB_VARIABLE, OUTPUT_FOLLOWS};
+use crate::job::{Files, INSIDE, JOB_VARIABLE, Job, LAB_VARIABLE, OUTPUT_ENDS, OUTPUT_FOLLOWS};
 use crate::machine::TIMED_OUT;
 use crate::network::{self, Network};
 
@@ -42,8 +42,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The status of commands that could not even be started.
 const NOT_RUN: i32 = 125;
 
-/// Whether this process is the first process of a kernel that was booted for a job; if so, does the job, and does not
-/// return.
+/// If this process is the first process of a kernel that was booted for a job, does the job, and does not return.
 pub fn run_as_first_process() {
     if std::process::id() != 1 || std::env::var_os(JOB_VARIABLE).is_none() {
         return;
@@ -90,6 +89,7 @@ fn run(files: &Files) -> io::Result<i32> {
             break;
         }
     }
+    println!("{OUTPUT_ENDS}");
     for capture in captures {
         end(capture, Signal::INT)?;
     }

@@ -16,8 +16,9 @@ pub(crate) const LAB_VARIABLE: &str = "RSERPOOL_LAB";
 pub(crate) const INSIDE: &str = "inside";
 pub(crate) const REQUIRED: &str = "required";
 
-/// The guest writes this when all that follows is the commands' output.
+/// The guest writes these before and after the commands' output; all else is the kernel's.
 pub(crate) const OUTPUT_FOLLOWS: &str = "[lab] output follows";
+pub(crate) const OUTPUT_ENDS: &str = "[lab] output ends";
 
 /// What is to be done in the guest.
 #[derive(Serialize, Deserialize)]

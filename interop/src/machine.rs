@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::job::{Files, JOB_VARIABLE, Job, OUTPUT_FOLLOWS};
+use crate::job::{Files, JOB_VARIABLE, Job, OUTPUT_ENDS, OUTPUT_FOLLOWS};
 
 const KERNEL: &str = "linux.uml";
 const NEEDED: [&str; 4] = [KERNEL, "modprobe", "ip", "tcpdump"];
@@ -205,25 +205,24 @@ impl Drop for Kept {
     }
 }
 
-/// Lines before the mark go to the log, lines after it to standard output.
+/// Lines between the marks go to standard output, others to the log.
 fn forward(mut console: impl BufRead, log: &mut impl Write) -> io::Result<()> {
     let mut line = Vec::new();
     let mut begun = false;
     loop {
         line.clear();
-        if console.by_ref().read_until(b'\n', &mut line)? == 0 {
+        if console.read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
         // A terminal ends lines with both.
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches(['\r', '\n']);
-        if begun {
+        match text {
+            OUTPUT_FOLLOWS => begun = true,
+            OUTPUT_ENDS => begun = false,
             // Through the macro, so that the test framework can capture it.
-            println!("{text}");
-        } else if text == OUTPUT_FOLLOWS {
-            begun = true;
-        } else {
-            writeln!(log, "{text}")?;
+            _ if begun => println!("{text}"),
+            _ => writeln!(log, "{text}")?,
         }
     }
 }
@@ -266,11 +265,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_before_the_mark_goes_to_the_log() {
-        let console = format!("Booting\r\nOops\r\n{OUTPUT_FOLLOWS}\r\n");
+    fn what_is_not_between_the_marks_goes_to_the_log() {
+        let console = format!("Booting\r\nOops\r\n{OUTPUT_FOLLOWS}\r\nhello\r\n{OUTPUT_ENDS}\r\nHalted");
         let mut log = Vec::new();
         forward(console.as_bytes(), &mut log).unwrap();
-        assert_eq!(log, b"Booting\nOops\n");
+        assert_eq!(log, b"Booting\nOops\nHalted\n");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use rserpool_enrp::{Action, Authorization, RegistrarEvent, RemovalReason, Requester};
-use rserpool_machine::{Endpoint, Protocol};
+use rserpool_machine::Protocol;
 use rserpool_wire::asap::{Deregistration, Message};
 use rserpool_wire::{
     CauseCode, Dialect, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrationLife, ServerId, Transport,
@@ -109,9 +109,8 @@ fn a_registration_elsewhere_moves_the_element() {
 fn over_sctp_the_address_of_the_link_is_recorded_and_over_tcp_what_the_element_says() {
     // 5352-3.1-28
     let mut net = Net::new();
-    let mut over_sctp = config(1, &[]);
-    over_sctp.asap = vec!["sctp://10.0.0.1:3863".parse::<Endpoint>().expect("an endpoint")];
-    net.start(over_sctp);
+    net.over_sctp.insert(ServerId(1));
+    net.start(config(1, &[]));
     net.start(config(2, &[]));
     for id in [1, 2] {
         let client = net.client_at(id, id);

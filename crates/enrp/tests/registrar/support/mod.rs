@@ -57,6 +57,8 @@ pub(crate) struct Net {
     groups: Vec<(Protocol, End)>,
     /// Nodes that neither send nor receive, though their links stay up.
     pub(crate) silent: BTreeSet<Node>,
+    /// Registrars that are linked over SCTP; the others are over TCP.
+    pub(crate) over_sctp: BTreeSet<ServerId>,
     /// Pairs that cannot reach each other.
     cuts: BTreeSet<(Node, Node)>,
     sequence: u64,
@@ -98,6 +100,7 @@ impl Net {
             happenings: BTreeMap::new(),
             groups: Vec::new(),
             silent: BTreeSet::new(),
+            over_sctp: BTreeSet::new(),
             cuts: BTreeSet::new(),
             sequence: 0,
             accepted: 0,
@@ -302,6 +305,7 @@ impl Net {
                 let (now, silent) = (self.now, self.silent.contains(&node));
                 let Some(registrar) = self.registrars.get_mut(&id) else { return };
                 let identity = PeerIdentity::Anonymous;
+                let scheme = if self.over_sctp.contains(&id) { Scheme::Sctp } else { Scheme::Tcp };
                 let remote;
                 let bytes_held;
                 let input = match happening {
@@ -310,7 +314,7 @@ impl Net {
                         Input::LinkUp {
                             link,
                             protocol,
-                            kind: LinkKind::PointToPoint(Scheme::Tcp),
+                            kind: LinkKind::PointToPoint(scheme),
                             remote: &remote,
                             identity,
                         }
