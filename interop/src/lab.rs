@@ -12,19 +12,32 @@ pub fn inside() -> bool {
     std::env::var_os(LAB_VARIABLE).is_some_and(|value| value == INSIDE)
 }
 
+/// Whether the test that asks has to be skipped, because user-mode Linux is not installed; if so, has said so. It is not
+/// skipped if the environment has `RSERPOOL_LAB=required`.
+///
+/// # Panics
+/// If it is required, and not installed.
+pub fn skipped() -> bool {
+    let Some(missing) = missing() else { return false };
+    assert!(std::env::var_os(LAB_VARIABLE).is_none_or(|value| value != REQUIRED), "{missing}");
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    // Past the test framework, which would show it for tests that fail only.
+    let _ = writeln!(std::io::stderr(), "{test}: skipped: {missing}");
+    true
+}
+
 /// A test whose body runs on hosts and networks of its own.
 ///
-/// If user-mode Linux is not installed, the test is skipped, and says so; with `RSERPOOL_LAB=required` in the environment,
-/// it fails. If the test fails, its captures are kept, and it says where.
+/// It is [`skipped`] where there is no user-mode Linux. If it fails, its captures are kept, and it says where.
 ///
 /// ```no_run
-/// # use rserpool_interop::Lab;
+/// # use rserpool_interop::{Lab, Running};
 /// #[test]
-/// fn hosts_reach_each_other() {
-///     Lab::new("hosts_reach_each_other").hosts(2).run(|network| {
+/// fn the_server_is_reached() {
+///     Lab::new("the_server_is_reached").hosts(2).run(|network| {
+///         let _server = Running::start(&mut network.on(2, "echo-server")).unwrap();
 ///         let [address, _] = network.addresses(2, 1);
-///         let mut ping = network.on(1, "ping");
-///         assert!(ping.args(["-c1", &address.to_string()]).status().unwrap().success());
+///         assert!(network.on(1, "echo-client").arg(address.to_string()).status().unwrap().success());
 ///     });
 /// }
 /// ```
@@ -75,10 +88,7 @@ impl Lab {
                 Err(error) => panic!("{}: {error}", self.test),
             }
         }
-        if let Some(missing) = missing() {
-            assert!(std::env::var_os(LAB_VARIABLE).is_none_or(|value| value != REQUIRED), "{missing}");
-            // Past the test framework, which would show it for tests that fail only.
-            let _ = writeln!(std::io::stderr(), "{}: skipped: {missing}", self.test);
+        if skipped() {
             return;
         }
         if let Err(problem) = self.run_in_guest() {

@@ -23,6 +23,6 @@ mod network;
 
 pub use cargo::test_programs;
 pub use guest::run_as_first_process;
-pub use lab::{Lab, inside};
+pub use lab::{Lab, inside, skipped};
 pub use machine::{Kept, LabError, Machine, Outcome, TIMED_OUT, missing};
 pub use network::{Network, Running};

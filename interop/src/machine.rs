@@ -29,7 +29,7 @@ const OVERHEAD: Duration = Duration::from_secs(40);
 /// ```no_run
 /// # use rserpool_interop::Machine;
 /// let machine = Machine { hosts: 2, ..Machine::default() };
-/// let outcome = machine.run("ping", &[["ip", "netns", "exec", "n1", "ping", "-c1", "10.9.0.2"]])?;
+/// let outcome = machine.run("addresses", &[["ip", "-n", "n1", "address"]])?;
 /// assert_eq!(outcome.status, 0);
 /// # Ok::<(), rserpool_interop::LabError>(())
 /// ```

@@ -1,4 +1,6 @@
 //! The `lab` command: runs commands, or the tests of a package, inside user-mode Linux. It is also the first process there.
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +12,7 @@ Runs commands inside user-mode Linux, whose kernel has SCTP, on the files of thi
 
   lab run [OPTION]... -- COMMAND [ARGUMENT]...     runs a command; its status is that of lab
   lab test [OPTION]... PACKAGE [-- ARGUMENT]...    builds the tests of a package of the project, and runs them inside
+  lab reach ADDRESS                                whether that host answers at all; status 0 or 1
 
 Options
   --hosts N      network namespaces n1 to nN, with addresses 10.9.0.1 to 10.9.0.N (default 0)
@@ -34,6 +37,10 @@ fn main() -> ExitCode {
 fn run(arguments: Vec<String>) -> Result<i32, Problem> {
     let mut arguments = arguments.into_iter();
     let verb = arguments.next().unwrap_or_default();
+    if verb == "reach" {
+        let host = arguments.next().ok_or(USAGE)?.parse()?;
+        return Ok(i32::from(!answers(host)?));
+    }
     let mut machine = Machine::default();
     let (mut keep, mut package, mut rest) = (false, None, Vec::new());
     while let Some(argument) = arguments.next() {
@@ -70,6 +77,18 @@ fn run(arguments: Vec<String>) -> Result<i32, Problem> {
         eprintln!("lab: status {}; log and captures: {}", outcome.status, outcome.kept.folder().display());
     }
     Ok(outcome.status)
+}
+
+/// Whether a host answers a datagram to a port on which nobody listens: it says so, if it is reached.
+fn answers(host: IpAddr) -> Result<bool, Problem> {
+    const DISCARD: u16 = 9;
+    let any: IpAddr =
+        if host.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    socket.connect((host, DISCARD))?;
+    socket.send(&[0])?;
+    Ok(socket.recv(&mut [0; 1]).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused))
 }
 
 fn test_commands(package: &str, arguments: &[String]) -> Result<Vec<Vec<String>>, Problem> {

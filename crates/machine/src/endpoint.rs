@@ -86,6 +86,15 @@ impl Endpoint {
         Self { scheme, authorities: vec![authority] }
     }
 
+    /// The endpoint with all these addresses, which have one port in common; `None` without an address. Only SCTP has
+    /// several.
+    #[must_use]
+    pub fn multi_homed(scheme: Scheme, addresses: impl IntoIterator<Item = SocketAddr>) -> Option<Self> {
+        let of = |address: SocketAddr| Authority { host: Host::Address(address.ip()), port: address.port() };
+        let authorities: Vec<_> = addresses.into_iter().map(of).collect();
+        (!authorities.is_empty()).then_some(Self { scheme, authorities })
+    }
+
     /// `tcp://` and this address.
     #[must_use]
     pub fn tcp(address: SocketAddr) -> Self {

@@ -410,7 +410,9 @@ impl PoolElementBuilder {
             Some(listen) => listen.get()?.into_iter().next(),
             None => None,
         };
-        let anywhere = || Endpoint::new(Scheme::Tcp, (Ipv4Addr::UNSPECIFIED, 0).into());
+        // Registrars reach the element by the transport that it reaches them by.
+        let scheme = registrars.first().map_or(Scheme::Tcp, Endpoint::scheme);
+        let anywhere = || Endpoint::new(scheme, (Ipv4Addr::UNSPECIFIED, 0).into());
         let listener = Listener::bind(&listen.unwrap_or_else(anywhere), &links).await?;
         let asap = advertise::endpoint(listener.local_endpoint(), self.advertised, registrars.first())?;
         let groups = multicast::join(&self.interfaces, Protocol::Asap, self.dialect)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rserpool_asap::AsapTimers;
 use rserpool_enrp::RegistrarTimers;
-use rserpool_transport::LinkConfig;
+use rserpool_transport::{LinkConfig, SctpTimers};
 
 /// Which timers a role runs with. Roles of different profiles work together, at the pace of the slower one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -37,7 +37,15 @@ impl TimerProfile {
         LinkConfig {
             connect_timeout: self.connect_timeout(),
             user_timeout: Some(self.user_timeout()),
+            sctp: self.sctp(),
             ..LinkConfig::default()
+        }
+    }
+
+    const fn sctp(self) -> SctpTimers {
+        match self {
+            Self::Rfc => SctpTimers::rfc(),
+            Self::Fast => SctpTimers::fast(),
         }
     }
 

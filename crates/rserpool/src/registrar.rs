@@ -302,7 +302,10 @@ impl RegistrarBuilder {
         }
         let enrp_listener = match enrp.as_slice() {
             [] => None,
-            [endpoint] => Some(Listener::bind(endpoint, &links).await?),
+            [endpoint] => {
+                let links = LinkConfig { protocol: Protocol::Enrp, ..links.clone() };
+                Some(Listener::bind(endpoint, &links).await?)
+            }
             _ => return Err(StartError::Config("a registrar has one ENRP endpoint: set `enrp` once".into())),
         };
         let advertise = |listener: &Listener| {

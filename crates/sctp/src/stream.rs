@@ -1,6 +1,6 @@
 //! One-to-one sockets (RFC 6458 §4): one association each, connected, accepted or peeled off.
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -20,7 +20,7 @@ use crate::sys;
 
 /// One association with a socket of its own.
 ///
-/// All methods but [`abort`](Self::abort) take `&self`; put it in an [`Arc`](std::sync::Arc) to send and receive in
+/// All methods take `&self`; put it in an [`Arc`](std::sync::Arc) to send and receive in
 /// different tasks. One task receives.
 ///
 /// Dropping the stream shuts the association down in the background: what was sent is still delivered. If there are unread
@@ -169,19 +169,38 @@ impl SctpStream {
     /// [`Error::NoAssociation`], or what the kernel says.
     pub fn shutdown(&self) -> Result<(), Error> {
         let done = match self.origin {
-            Origin::OneToOne => self.descriptor.socket().shutdown(std::net::Shutdown::Write),
+            Origin::OneToOne => self.descriptor.socket().shutdown(Shutdown::Write),
             Origin::PeeledOff(id) => self.descriptor.end(id, libc::SCTP_EOF, &[]),
         };
         done.map_err(Error::during("shutdown"))
     }
 
-    /// Ends the association at once. What was not delivered is lost.
+    /// Ends the association at once. What was not delivered is lost. Whoever receives sees the end.
+    ///
+    /// The peer of a stream that was peeled off is told now, that of one that was connected or accepted when it is dropped:
+    /// Linux has no other way.
+    ///
+    /// # Errors
+    /// [`Error::NoAssociation`], or what the kernel says.
+    pub fn abort(&self) -> Result<(), Error> {
+        let done = match self.origin {
+            // Closing aborts then. Shutting down for reading tells nobody, but wakes whoever receives.
+            Origin::OneToOne => {
+                let socket = self.descriptor.socket();
+                socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.shutdown(Shutdown::Read))
+            }
+            Origin::PeeledOff(id) => self.descriptor.end(id, libc::SCTP_ABORT, &[]),
+        };
+        done.map_err(Error::during("abort"))
+    }
+
+    /// Waits until there may be room in the send buffer; see [`Association::try_send`].
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn abort(self) -> Result<(), Error> {
-        // Closing aborts then; this holds for both kinds.
-        self.descriptor.socket().set_linger(Some(Duration::ZERO)).map_err(Error::during("abort"))
+    pub async fn writable(&self) -> Result<(), Error> {
+        let ready = self.descriptor.fd().ready(Interest::WRITABLE).await;
+        ready.map(drop).map_err(Error::during("wait for room to send"))
     }
 
     fn id(&self) -> AssocId {

@@ -2,7 +2,11 @@
 //! stalled peers be survived); the defaults suit registrars and elements on one site or on several.
 use std::time::Duration;
 
+use rserpool_machine::Protocol;
 use rserpool_wire::MAX_MESSAGE_LENGTH;
+
+#[cfg(feature = "tls")]
+use crate::tls::Security;
 
 /// Limits and socket options of links, the same for those that are opened and those that are accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +36,78 @@ pub struct LinkConfig {
     /// Default 10 s; `None` leaves it to the system, which gives up after about 15 minutes. Less finds dead hosts earlier, but
     /// breaks links over shorter cuts.
     pub user_timeout: Option<Duration>,
+    /// What the links carry: SCTP marks messages with its payload protocol identifier. Default ASAP.
+    pub protocol: Protocol,
+    /// How SCTP finds out that the other end is gone (Linux).
+    pub sctp: SctpTimers,
+    /// Keys and certificates for `tls://` endpoints, which cannot be used without. Default `None`.
+    #[cfg(feature = "tls")]
+    pub security: Option<Security>,
+    /// How long a TLS handshake may take, on either side, once there is a connection. Default 5 s. More bears with slower
+    /// networks and hosts, and with half-open handshakes for longer.
+    #[cfg(feature = "tls")]
+    pub handshake_timeout: Duration,
+    /// How many TLS handshakes may be in progress on a listener, 30 to 60 kB each; with one more, the oldest ends. Default
+    /// 1,024; at least `handshakes_per_source`. More bears with larger floods of half-open handshakes, for that memory.
+    #[cfg(feature = "tls")]
+    pub handshakes: usize,
+    /// The same for one source: an IPv4 address, or an IPv6 network of 64 bits. Default 256. More bears with more clients
+    /// behind one address that reconnect at once; fewer leaves more to others while one floods us.
+    #[cfg(feature = "tls")]
+    pub handshakes_per_source: usize,
+}
+
+/// When SCTP gives a path or an association up (RFC 9260 §16). The defaults are the RFC's; all times in whole milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SctpTimers {
+    /// The retransmission time-out before anything is measured (RTO.Initial). Default 1 s, fast 100 ms.
+    pub rto_initial: Duration,
+    /// The least retransmission time-out (RTO.Min). Default 1 s, fast 50 ms. Less finds dead paths earlier, and sends needlessly
+    /// where acknowledgements take longer.
+    pub rto_min: Duration,
+    /// The greatest retransmission time-out (RTO.Max). Default 60 s, fast 200 ms.
+    pub rto_max: Duration,
+    /// How often idle paths are probed (HB.interval). Default 30 s, fast 100 ms.
+    pub heartbeat: Duration,
+    /// Failures in a row after which a path is not used any more (Path.Max.Retrans). Default 5, fast 1.
+    pub path_retransmissions: u16,
+    /// Failures in a row, on all paths together, after which the association is lost (Association.Max.Retrans). Default 10,
+    /// fast 3.
+    pub association_retransmissions: u16,
+}
+
+impl SctpTimers {
+    /// The values of RFC 9260 §16: a dead peer is found within a minute or more.
+    #[must_use]
+    pub const fn rfc() -> Self {
+        Self {
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_secs(1),
+            rto_max: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(30),
+            path_retransmissions: 5,
+            association_retransmissions: 10,
+        }
+    }
+
+    /// A dead peer is found within a second, on networks with short and steady delays.
+    #[must_use]
+    pub const fn fast() -> Self {
+        Self {
+            rto_initial: Duration::from_millis(100),
+            rto_min: Duration::from_millis(50),
+            rto_max: Duration::from_millis(200),
+            heartbeat: Duration::from_millis(100),
+            path_retransmissions: 1,
+            association_retransmissions: 3,
+        }
+    }
+}
+
+impl Default for SctpTimers {
+    fn default() -> Self {
+        Self::rfc()
+    }
 }
 
 /// When TCP probes a silent connection.
@@ -62,6 +138,16 @@ impl Default for LinkConfig {
             nodelay: true,
             keep_alive: Some(KeepAlive::default()),
             user_timeout: Some(Duration::from_secs(10)),
+            protocol: Protocol::Asap,
+            sctp: SctpTimers::rfc(),
+            #[cfg(feature = "tls")]
+            security: None,
+            #[cfg(feature = "tls")]
+            handshake_timeout: Duration::from_secs(5),
+            #[cfg(feature = "tls")]
+            handshakes: 1024,
+            #[cfg(feature = "tls")]
+            handshakes_per_source: 256,
         }
     }
 }
@@ -104,6 +190,16 @@ impl LinkConfig {
                 "user_timeout",
                 self.user_timeout.is_none_or(|timeout| timeout.as_millis() > 0),
                 "must be at least 1 ms; `None` for the system's",
+            ),
+            #[cfg(feature = "tls")]
+            ("handshake_timeout", !self.handshake_timeout.is_zero(), "must be more than zero"),
+            #[cfg(feature = "tls")]
+            ("handshakes_per_source", self.handshakes_per_source > 0, "must be at least 1"),
+            #[cfg(feature = "tls")]
+            (
+                "handshakes",
+                self.handshakes >= self.handshakes_per_source,
+                "must be at least `handshakes_per_source`",
             ),
         ];
         match checks.into_iter().find(|(_, right, _)| !right) {

@@ -13,6 +13,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::config::LinkConfig;
 use crate::error::TransportError;
 use crate::link::Link;
+#[cfg(target_os = "linux")]
+use crate::sctp;
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// How long one address may take before the next is tried as well (RFC 8305 §5, "Connection Attempt Delay").
 const STAGGER: Duration = Duration::from_millis(250);
@@ -20,20 +24,38 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Opens a link to `remote`.
 ///
 /// # Errors
-/// When the configuration is wrong, the name unknown, or no address of the endpoint answers within
-/// [`LinkConfig::connect_timeout`].
+/// When the configuration is wrong, the name unknown, no address of the endpoint answers within
+/// [`LinkConfig::connect_timeout`], or it does not prove who it is.
 pub async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Link, TransportError> {
     config.validate()?;
-    let scheme = remote.scheme();
-    let Scheme::Tcp = scheme else {
-        return Err(TransportError::UnsupportedScheme { endpoint: remote.clone(), scheme });
-    };
+    match remote.scheme() {
+        Scheme::Tcp => {
+            let (address, stream) = connect_tcp(remote, config).await?;
+            let endpoint = remote.clone();
+            Link::tcp(stream, config).map_err(|source| TransportError::Connect { endpoint, address, source })
+        }
+        #[cfg(feature = "tls")]
+        Scheme::Tls => {
+            let client = tls::of_client(remote, config)?;
+            let (_, stream) = connect_tcp(remote, config).await?;
+            tls::connect(stream, remote, &client, config).await
+        }
+        #[cfg(target_os = "linux")]
+        Scheme::Sctp => sctp::connect(remote, config).await,
+        scheme => Err(TransportError::UnsupportedScheme { endpoint: remote.clone(), scheme }),
+    }
+}
+
+/// Connects to `remote` by TCP, in time.
+async fn connect_tcp(
+    remote: &Endpoint,
+    config: &LinkConfig,
+) -> Result<(SocketAddr, TcpStream), TransportError> {
     let attempt = async {
         let addresses = look_up(remote).await?;
-        let broken =
+        let failed =
             |(address, source)| TransportError::Connect { endpoint: remote.clone(), address, source };
-        let (address, stream) = connect_any(addresses).await.map_err(broken)?;
-        Link::tcp(stream, config).map_err(|source| broken((address, source)))
+        connect_any(addresses).await.map_err(failed)
     };
     match timeout(config.connect_timeout, attempt).await {
         Ok(result) => result,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rserpool_machine::{DownReason, Endpoint, Scheme};
 
 use crate::config::ConfigError;
+#[cfg(feature = "tls")]
+use crate::tls::HandshakeError;
 
 /// Why a link could not be had, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -15,12 +17,18 @@ pub enum TransportError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The endpoint's transport is not built in.
-    #[error("{endpoint}: {scheme}:// is not built in; use tcp://")]
+    #[error("{endpoint}: {scheme}:// is not built in; use tcp://, or a build with the feature for it")]
     UnsupportedScheme {
         /// Where the link should have gone.
         endpoint: Endpoint,
         /// Its transport.
         scheme: Scheme,
+    },
+    /// The kernel has no SCTP.
+    #[error("{endpoint}: no SCTP in this kernel: load its module (modprobe sctp), or use tcp://")]
+    NoSctp {
+        /// Where the link should have gone, or have been accepted.
+        endpoint: Endpoint,
     },
     /// The name of the endpoint could not be looked up.
     #[error("{endpoint}: looking up the name failed ({source}); check the name and the resolver")]
@@ -70,6 +78,27 @@ pub enum TransportError {
         /// How long it was tried.
         after: Duration,
     },
+    /// Something that a `tls://` endpoint needs is not set.
+    #[cfg(feature = "tls")]
+    #[error("{endpoint}: tls:// needs `{option}`, which is not set; use tcp:// for links without security")]
+    SecurityMissing {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// What to set.
+        option: &'static str,
+    },
+    /// There is a connection, but no TLS on it.
+    #[cfg(feature = "tls")]
+    #[error("{endpoint}: {source}")]
+    Handshake {
+        /// Where the link should have gone.
+        endpoint: Endpoint,
+        /// What went wrong.
+        source: HandshakeError,
+    },
+    /// The other end speaks TLS on a link that is not secured.
+    #[error("the other end speaks TLS, but this endpoint is plain; use tls:// on both sides or on none")]
+    SpeaksTls,
     /// The stream is out of step, or the other end sends longer messages than allowed.
     #[error(
         "a message length of {length} bytes, while 4 to {limit} are allowed; is the other end an RSerPool peer?"
@@ -151,7 +180,9 @@ impl TransportError {
             Self::MessageLength { .. } | Self::Idle { .. } | Self::SlowReader { .. } => {
                 DownReason::Limit(text)
             }
-            Self::Truncated { .. } | Self::Broken(_) | Self::DrainTimeout { .. } => DownReason::Failed(text),
+            Self::Truncated { .. } | Self::SpeaksTls | Self::Broken(_) | Self::DrainTimeout { .. } => {
+                DownReason::Failed(text)
+            }
             _ => DownReason::ConnectFailed(text),
         }
     }

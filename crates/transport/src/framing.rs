@@ -15,6 +15,8 @@ pub(crate) struct Framer {
     buffer: BytesMut,
     /// How much of the front of `buffer` has been handed out.
     taken: usize,
+    /// Whether no message has been handed out yet.
+    at_start: bool,
     max_message: usize,
     /// Room to have for the next read.
     room: usize,
@@ -24,7 +26,14 @@ pub(crate) struct Framer {
 
 impl Framer {
     pub(crate) fn new(max_message: usize) -> Self {
-        Self { buffer: BytesMut::new(), taken: 0, max_message, room: *READ.start(), small_reads: 0 }
+        Self {
+            buffer: BytesMut::new(),
+            taken: 0,
+            at_start: true,
+            max_message,
+            room: *READ.start(),
+            small_reads: 0,
+        }
     }
 
     /// A buffer with room at its end for more of the stream. What was handed out is gone.
@@ -60,6 +69,9 @@ impl Framer {
     pub(crate) fn next_message(&mut self) -> Result<Option<&[u8]>, TransportError> {
         let rest = self.buffer.get(self.taken..).unwrap_or_default();
         let Some(header) = rest.first_chunk::<HEADER_LENGTH>() else { return Ok(None) };
+        if self.at_start && is_tls(*header) {
+            return Err(TransportError::SpeaksTls);
+        }
         let length = frame_length(*header).filter(|length| *length <= self.max_message).ok_or_else(|| {
             let [_, _, high, low] = *header;
             let length = usize::from(u16::from_be_bytes([high, low])).next_multiple_of(4);
@@ -68,6 +80,7 @@ impl Framer {
         let message = rest.get(..length);
         if message.is_some() {
             self.taken += length;
+            self.at_start = false;
         }
         Ok(message)
     }
@@ -81,6 +94,12 @@ impl Framer {
     pub(crate) fn pending(&self) -> usize {
         self.buffer.len() - self.taken
     }
+}
+
+/// Whether a stream that begins with these bytes is TLS: a record with a handshake message or an alert (RFC 8446 §5.1). As
+/// messages of ASAP or ENRP they would be of unknown types.
+fn is_tls([content, major, minor, _]: [u8; HEADER_LENGTH]) -> bool {
+    matches!(content, 21 | 22) && major == 3 && minor <= 4
 }
 
 #[cfg(test)]
@@ -137,6 +156,17 @@ mod tests {
             assert!(matches!(error, TransportError::MessageLength { length: l, limit: 1024 } if l == length));
         }
         assert_eq!(read(&mut Framer::new(1024), &message(1024)).expect("just fits").len(), 1);
+    }
+
+    #[test]
+    fn tls_on_a_plain_link_is_recognised_by_its_first_record() {
+        for record in [[22, 3, 1, 2], [21, 3, 3, 0]] {
+            let error = read(&mut Framer::new(1024), &record).expect_err("not for us");
+            assert!(matches!(error, TransportError::SpeaksTls), "{error}");
+        }
+        let mut framer = Framer::new(1024);
+        read(&mut framer, &message(8)).expect("a good stream");
+        assert_eq!(read(&mut framer, &[22, 3, 1, 2]).expect("a message of an unknown type").len(), 0);
     }
 
     #[test]

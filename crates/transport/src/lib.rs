@@ -10,8 +10,8 @@
 //! Everything is bounded by [`LinkConfig`]: the size of a message, the time to connect, the silence on a link, and the
 //! bytes queued for somebody who does not read them.
 //!
-//! Built in is TCP, framed by the length field of the messages. Nothing in the interface is about TCP: other transports
-//! are further variants behind the same types.
+//! Built in are TCP and TLS over it, framed by the length field of the messages. Nothing in the interface is about TCP: other
+//! transports are further variants behind the same types.
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -48,12 +48,26 @@ mod link;
 mod listener;
 mod multicast;
 mod queue;
+#[cfg(target_os = "linux")]
+mod sctp;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
-pub use config::{ConfigError, KeepAlive, LinkConfig};
+pub use config::{ConfigError, KeepAlive, LinkConfig, SctpTimers};
 pub use connect::connect;
 pub use error::TransportError;
 pub use link::{Link, LinkReader};
 pub use listener::Listener;
 pub use multicast::{Interface, Multicast, MulticastConfig};
 pub use queue::{LinkWriter, QueueFull, SendQueue};
+/// For [`ClientSecurity::Rustls`] and [`ServerCertificate::Rustls`].
+#[cfg(feature = "tls")]
+pub use rustls;
+#[cfg(feature = "tls")]
+pub use tls::{
+    ClientCertificates, ClientSecurity, HandshakeError, Security, SecurityConfig, SecurityError,
+    ServerCertificate, ServerSecurity, TlsIdentity, TlsRoots,
+};
+#[cfg(feature = "psk")]
+pub use tls::{PreSharedKey, PskStore, PskTable};

@@ -2,6 +2,8 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,7 +15,11 @@ use crate::config::LinkConfig;
 use crate::error::TransportError;
 use crate::framing::Framer;
 use crate::queue::{LinkWriter, SendQueue};
+#[cfg(target_os = "linux")]
+use crate::sctp::SctpHalf;
 use crate::stream::{ReadHalf, WriteHalf, prepare_tcp};
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// A link that is up.
 pub struct Link {
@@ -35,6 +41,33 @@ impl Link {
         let writer = LinkWriter::new(WriteHalf::Tcp(write), config);
         let reader = LinkReader::new(ReadHalf::Tcp(read), writer.queue(), config);
         Ok(Self { remote: vec![remote], local, identity: PeerIdentity::Anonymous, reader, writer })
+    }
+
+    /// Makes a link of a connection with TLS on it; the addresses are ours and theirs.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(
+        stream: tls::Stream,
+        (local, remote): (SocketAddr, SocketAddr),
+        identity: PeerIdentity,
+        config: &LinkConfig,
+    ) -> Self {
+        let stream = Arc::new(stream);
+        let writer = LinkWriter::new(WriteHalf::Tls(Arc::clone(&stream)), config);
+        let reader = LinkReader::new(ReadHalf::Tls(stream), writer.queue(), config);
+        Self { remote: vec![remote], local, identity, reader, writer }
+    }
+
+    /// Makes a link of an SCTP association between these addresses, theirs and one of ours.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn sctp(
+        half: SctpHalf,
+        remote: Vec<SocketAddr>,
+        local: SocketAddr,
+        config: &LinkConfig,
+    ) -> Self {
+        let writer = LinkWriter::new(WriteHalf::Sctp(half.clone()), config);
+        let reader = LinkReader::new(ReadHalf::Sctp(half), writer.queue(), config);
+        Self { remote, local, identity: PeerIdentity::Anonymous, reader, writer }
     }
 
     /// The two directions, to be driven independently. The connection is released when both, and all queues, are dropped.

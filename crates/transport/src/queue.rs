@@ -184,9 +184,14 @@ impl LinkWriter {
         let shared = &*self.0.0;
         let mut deadline = None;
         loop {
-            let flushed = shared.flush();
+            let mut flushed = shared.flush();
             match flushed {
-                Flushed::Last => return shared.finish(),
+                Flushed::Last => match shared.finish() {
+                    Err(TransportError::Broken(full)) if full.kind() == io::ErrorKind::WouldBlock => {
+                        flushed = Flushed::Blocked;
+                    }
+                    finished => return finished,
+                },
                 Flushed::Ended => return self.0.failure().map_or(Ok(()), Err),
                 Flushed::Done | Flushed::Blocked => {}
             }
@@ -269,11 +274,17 @@ impl Shared {
 
     /// Ends this direction in order.
     fn finish(&self) -> Result<(), TransportError> {
-        self.state().phase = Phase::Finished;
         match self.half.finish() {
-            // The other end closed first.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            other => other.map_err(TransportError::Broken),
+            // The last words of TLS still wait for room.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(TransportError::Broken(error)),
+            finished => {
+                self.state().phase = Phase::Finished;
+                match finished {
+                    // The other end closed first.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                    other => other.map_err(TransportError::Broken),
+                }
+            }
         }
     }
 

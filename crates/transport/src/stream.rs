@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,10 +15,18 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::config::LinkConfig;
+#[cfg(target_os = "linux")]
+use crate::sctp::SctpHalf;
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// Where bytes come from.
 pub(crate) enum ReadHalf {
     Tcp(OwnedReadHalf),
+    #[cfg(feature = "tls")]
+    Tls(Arc<tls::Stream>),
+    #[cfg(target_os = "linux")]
+    Sctp(SctpHalf),
 }
 
 impl ReadHalf {
@@ -29,6 +39,10 @@ impl ReadHalf {
         match self {
             // The future has no state of its own: polling a new one each time loses nothing.
             Self::Tcp(half) => pin!(half.read_buf(buffer)).poll(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.poll_read(cx, buffer),
+            #[cfg(target_os = "linux")]
+            Self::Sctp(half) => half.poll_read(cx, buffer),
         }
     }
 }
@@ -36,13 +50,22 @@ impl ReadHalf {
 /// Where bytes go to; shared by everybody who sends.
 pub(crate) enum WriteHalf {
     Tcp(OwnedWriteHalf),
+    #[cfg(feature = "tls")]
+    Tls(Arc<tls::Stream>),
+    #[cfg(target_os = "linux")]
+    Sctp(SctpHalf),
 }
 
 impl WriteHalf {
-    /// Writes as much as there is room for, `WouldBlock` if there is none.
+    /// Writes as much as there is room for, `WouldBlock` if there is none: the same bytes must come again then, with others
+    /// behind them or not.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(half) => half.try_write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.try_write_vectored(&[IoSlice::new(bytes)]),
+            #[cfg(target_os = "linux")]
+            Self::Sctp(half) => half.try_write(bytes),
         }
     }
 
@@ -50,6 +73,11 @@ impl WriteHalf {
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(half) => half.try_write_vectored(slices),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.try_write_vectored(slices),
+            // One message at a time: its boundary is all that a slice says.
+            #[cfg(target_os = "linux")]
+            Self::Sctp(half) => slices.first().map_or(Ok(0), |first| half.try_write(first)),
         }
     }
 
@@ -57,26 +85,36 @@ impl WriteHalf {
     pub(crate) async fn writable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(half) => half.writable().await,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.socket().writable().await,
+            #[cfg(target_os = "linux")]
+            Self::Sctp(half) => half.writable().await,
         }
     }
 
-    /// Ends this direction, in order: the other end sees the end after everything written.
+    /// Ends this direction, in order: the other end sees the end after everything written. To be repeated after `WouldBlock`.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self {
             Self::Tcp(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Write),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.finish(),
+            #[cfg(target_os = "linux")]
+            Self::Sctp(half) => half.finish(),
         }
     }
 
     /// Ends both directions at once, and forgets what the system still holds to send. Wakes the reader.
     pub(crate) fn abort(&self) {
-        match self {
-            Self::Tcp(half) => {
-                let socket = SockRef::from(half.as_ref());
-                // Should they fail, the connection is gone already, which is what is wanted.
-                let _ = socket.set_linger(Some(Duration::ZERO));
-                let _ = socket.shutdown(Shutdown::Both);
-            }
-        }
+        let socket = match self {
+            Self::Tcp(half) => SockRef::from(half.as_ref()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => SockRef::from(stream.socket()),
+            #[cfg(target_os = "linux")]
+            Self::Sctp(half) => return half.abort(),
+        };
+        // Should they fail, the connection is gone already, which is what is wanted.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = socket.shutdown(Shutdown::Both);
     }
 }
 

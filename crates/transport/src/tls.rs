@@ -2,6 +2,7 @@
 //!
 //! Two libraries do the work, for none does all of it: rustls has no pre-shared keys, so these are for s2n-tls. Both are
 //! driven without I/O (`engine`), by the tasks that read and write anyway (`stream`).
+mod alert;
 mod certificate;
 mod engine;
 mod error;
@@ -26,7 +27,7 @@ pub use error::{HandshakeError, SecurityError};
 pub(crate) use gate::Gate;
 #[cfg(feature = "psk")]
 pub use key::{PreSharedKey, PskStore, PskTable};
-use settings::Ready;
+use settings::{Client, Ready};
 pub use settings::{ClientCertificates, ClientSecurity, SecurityConfig, ServerCertificate, ServerSecurity};
 pub(crate) use stream::Stream;
 
@@ -82,36 +83,24 @@ impl fmt::Debug for Security {
 
 /// The settings for accepting on `endpoint`.
 pub(crate) fn of_server(endpoint: &Endpoint, config: &LinkConfig) -> Result<Security, TransportError> {
-    match &config.security {
-        None => Err(missing(endpoint, "LinkConfig::security")),
-        Some(security) if security.ready().server.is_none() => {
-            Err(missing(endpoint, "SecurityConfig::server"))
-        }
-        Some(security) => Ok(security.clone()),
-    }
+    let security = config.security.as_ref().ok_or_else(|| missing(endpoint, "LinkConfig::security"))?;
+    let server = security.ready().server.is_some();
+    server.then(|| security.clone()).ok_or_else(|| missing(endpoint, "SecurityConfig::server"))
 }
 
-/// Whether there are settings for connecting to `endpoint`.
-pub(crate) fn check_client(endpoint: &Endpoint, config: &LinkConfig) -> Result<(), TransportError> {
-    match &config.security {
-        None => Err(missing(endpoint, "LinkConfig::security")),
-        Some(security) if security.ready().client.is_none() => {
-            Err(missing(endpoint, "SecurityConfig::client"))
-        }
-        Some(_) => Ok(()),
-    }
+/// The settings for connecting to `endpoint`.
+pub(crate) fn of_client(endpoint: &Endpoint, config: &LinkConfig) -> Result<Arc<Client>, TransportError> {
+    let security = config.security.as_ref().ok_or_else(|| missing(endpoint, "LinkConfig::security"))?;
+    security.ready().client.clone().ok_or_else(|| missing(endpoint, "SecurityConfig::client"))
 }
 
 /// Makes a link of a connection to `remote`.
 pub(crate) async fn connect(
     socket: TcpStream,
     remote: &Endpoint,
+    client: &Client,
     config: &LinkConfig,
 ) -> Result<Link, TransportError> {
-    check_client(remote, config)?;
-    let Some(security) = &config.security else { return Err(missing(remote, "LinkConfig::security")) };
-    let ready = security.ready();
-    let Some(client) = &ready.client else { return Err(missing(remote, "SecurityConfig::client")) };
     let shaking = async {
         let addresses = crate::stream::prepare_tcp(&socket, config).map_err(HandshakeError::Broken)?;
         Ok((addresses, handshake::connect(&socket, remote, client).await?))
@@ -125,11 +114,7 @@ pub(crate) async fn connect(
 }
 
 /// Makes a link of a connection that was accepted.
-async fn accept(
-    socket: TcpStream,
-    security: &Security,
-    config: &LinkConfig,
-) -> Result<Link, HandshakeError> {
+async fn accept(socket: TcpStream, security: &Security, config: &LinkConfig) -> Result<Link, HandshakeError> {
     let ready = security.ready();
     // Settings without a server, given by a reload: nobody is let in.
     let Some(server) = &ready.server else { return Err(HandshakeError::NoServer) };

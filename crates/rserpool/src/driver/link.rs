@@ -21,7 +21,7 @@ where
 
     async fn run_opened(self, link: LinkId, protocol: Protocol, remote: Endpoint, cancel: CancellationToken) {
         let connected = tokio::select! {
-            connected = rserpool_transport::connect(&remote, &self.shared.links) => connected,
+            connected = self.connect(protocol, &remote) => connected,
             () = cancel.cancelled() => return self.end(link, DownReason::Requested),
         };
         match connected {

@@ -1,9 +1,10 @@
 //! Links that others open, and multicast groups.
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rserpool_machine::{DownReason, Input, LinkId, LinkKind, Machine, PeerIdentity, Protocol};
-use rserpool_transport::{Listener, Multicast};
+use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, PeerIdentity, Protocol};
+use rserpool_transport::{Link, LinkConfig, Listener, Multicast, TransportError};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -22,17 +23,41 @@ where
 {
     /// Accepts links on `listener`, all of which speak `protocol`.
     pub(crate) fn listen(&self, protocol: Protocol, listener: Listener) {
-        let driver = self.clone();
+        let (driver, listener) = (self.clone(), Arc::new(listener));
+        self.listeners().push((protocol, Arc::clone(&listener)));
         self.shared.tasks.spawn(async move {
             let cancelled = driver.cancellation().clone();
             tokio::select! {
-                () = driver.accept(protocol, listener) => {}
+                () = driver.accept(protocol, &listener) => {}
                 () = cancelled.cancelled() => {}
             }
         });
     }
 
-    async fn accept(&self, protocol: Protocol, listener: Listener) {
+    /// Opens a link, from a listener of the same protocol and transport where there is one.
+    pub(super) async fn connect(
+        &self,
+        protocol: Protocol,
+        remote: &Endpoint,
+    ) -> Result<Link, TransportError> {
+        let listener = self.listeners().iter().find_map(|(spoken, listener)| {
+            let fits = *spoken == protocol && listener.local_endpoint().scheme() == remote.scheme();
+            fits.then(|| Arc::clone(listener))
+        });
+        match listener {
+            Some(listener) => listener.connect(remote).await,
+            None => {
+                let config = LinkConfig { protocol, ..self.shared.links.clone() };
+                rserpool_transport::connect(remote, &config).await
+            }
+        }
+    }
+
+    pub(super) fn listeners(&self) -> MutexGuard<'_, Vec<(Protocol, Arc<Listener>)>> {
+        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn accept(&self, protocol: Protocol, listener: &Listener) {
         loop {
             match listener.accept().await {
                 Ok(link) => {

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use rserpool_machine::{Input, LinkId, Machine, Output};
-use rserpool_transport::{LinkConfig, SendQueue};
+use rserpool_machine::{Input, LinkId, Machine, Output, Protocol};
+use rserpool_transport::{LinkConfig, Listener, SendQueue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +37,8 @@ struct Shared<M: Machine> {
     /// Wakes the timer task when the machine's deadline has moved forward.
     deadline_moved: Notify,
     links: LinkConfig,
+    /// What is listened on; links over SCTP are opened from there.
+    listeners: Mutex<Vec<(Protocol, Arc<Listener>)>>,
     cancelled: CancellationToken,
     tasks: TaskTracker,
 }
@@ -83,6 +85,7 @@ where
                 state: Mutex::new(state),
                 deadline_moved: Notify::new(),
                 links,
+                listeners: Mutex::default(),
                 cancelled: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -116,6 +119,8 @@ where
     /// The same without waiting.
     pub(crate) fn cancel(&self) {
         self.shared.cancelled.cancel();
+        // Their ports are free once the tasks have ended.
+        self.listeners().clear();
         self.shared.tasks.close();
     }
 

@@ -109,20 +109,32 @@ fn a_peeled_off_association_goes_on_as_a_stream() {
 }
 
 #[test]
+fn a_peeled_off_association_can_be_aborted() {
+    with_sctp(async {
+        let (near, _, far, far_id) = associated(&SocketConfig::default()).await;
+        let stream = far.peel_off(far_id).unwrap();
+        let (received, aborted) = tokio::join!(to_the_end(&stream), async { stream.abort() });
+        aborted.unwrap();
+        assert_eq!(received.1, [AssocState::CommLost]);
+        assert_eq!(change(&near).await.state, AssocState::CommLost);
+    });
+}
+
+#[test]
 fn an_empty_sender_is_told_to_those_who_ask() {
     with_sctp(async {
         let (near, id, far, _) = associated(&SocketConfig::default()).await;
         near.association(id).subscribe_sender_dry(true).unwrap();
-        let dry = async |_: &str| {
+        let dry = async || {
             notified(&near, |notification| match notification {
                 Notification::SenderDry { assoc } => Some(assoc),
                 _ => None,
             })
             .await
         };
-        assert_eq!(dry("nothing sent yet").await, id);
+        assert_eq!(dry().await, id, "nothing was sent yet");
         near.association(id).send(&SendInfo::new(0), b"message").await.unwrap();
-        assert_eq!(dry("acknowledged").await, id);
+        assert_eq!(dry().await, id, "it was acknowledged");
         assert_eq!(message(&far).await.bytes, "message");
     });
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 use rserpool_sctp::{Error, Message, Received, SctpSocket, SendInfo, SocketConfig};
 use tokio::time::timeout;
 
-use crate::support::{address, associated, message, socket, with_sctp};
+use crate::support::{
+    Cut, address, associated, change, in_laboratory, message, socket, socket_with, with_sctp,
+};
 
 #[test]
 fn messages_keep_their_boundaries_identifier_stream_and_order_flag() {
@@ -149,5 +151,31 @@ fn a_receive_that_is_dropped_loses_nothing() {
             assert_eq!(received.bytes[..], [number]);
         }
         assert!(far.try_recv().unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_message_that_stops_halfway_does_not_hold_up_those_of_others() {
+    in_laboratory(async {
+        let config = SocketConfig {
+            send_buffer: Some(200_000),
+            receive_buffer: Some(20_000),
+            ..SocketConfig::default()
+        };
+        let far = socket_with(&config);
+        let stalling = SctpSocket::bind(&["127.0.1.5:0".parse().unwrap()], &config).unwrap();
+        let long = vec![1; 150_000];
+        stalling.send_to(address(&far), &SendInfo::new(0), &long).await.unwrap();
+        // Its first part has come: the window is closed, or nearly.
+        let id = change(&stalling).await.assoc;
+        while stalling.association(id).status().unwrap().peer_rwnd > 10_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let cut = Cut::new("127.0.1.5");
+        let other = socket();
+        other.send_to(address(&far), &SendInfo::new(0), b"from another").await.unwrap();
+        assert_eq!(message(&far).await.bytes, "from another");
+        drop(cut);
+        assert!(message(&far).await.bytes == long);
     });
 }

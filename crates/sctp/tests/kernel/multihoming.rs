@@ -1,6 +1,5 @@
 //! Several addresses at both ends: who knows what, and what happens when a path fails.
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use rserpool_sctp::{
@@ -8,7 +7,7 @@ use rserpool_sctp::{
     SendInfo, SocketConfig,
 };
 
-use crate::support::{change, in_laboratory, message, notified, with_sctp};
+use crate::support::{Cut, change, in_laboratory, message, notified, with_sctp};
 
 fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -85,37 +84,9 @@ fn ipv4_and_ipv6_mix_in_one_association_and_neither_is_mapped() {
     });
 }
 
-/// Drops packets to an address until it is dropped itself.
-struct Cut(&'static str);
-
-impl Cut {
-    fn new(address: &'static str) -> Self {
-        Self::filter("-I", address);
-        Self(address)
-    }
-
-    fn filter(action: &str, address: &str) {
-        let done = Command::new("iptables-legacy")
-            .args([action, "INPUT", "-d", address, "-j", "DROP"])
-            .status()
-            .unwrap();
-        assert!(done.success());
-    }
-}
-
-impl Drop for Cut {
-    fn drop(&mut self) {
-        Self::filter("-D", self.0);
-    }
-}
-
 #[test]
 fn a_cut_path_is_told_and_bypassed_and_its_return_is_told() {
-    if !in_laboratory() {
-        // It changes the packet filter of the machine.
-        return;
-    }
-    with_sctp(async {
+    in_laboratory(async {
         let config = SocketConfig {
             rto: RtoInfo {
                 initial: Duration::from_millis(100),

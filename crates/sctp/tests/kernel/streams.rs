@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rserpool_sctp::{AssocState, Error, Message, Received, SctpListener, SctpStream, SendInfo, SocketConfig};
 
-use crate::support::{any, to_the_end, with_sctp};
+use tokio::time::timeout;
+
+use crate::support::{Cut, any, in_laboratory, to_the_end, with_sctp};
 
 async fn connected(config: &SocketConfig) -> (SctpStream, SctpStream) {
     let listener = SctpListener::bind(&[any()], config).unwrap();
@@ -46,14 +48,45 @@ fn messages_go_both_ways_until_the_shutdown() {
 }
 
 #[test]
-fn a_dropped_stream_is_shut_down_and_an_aborted_one_is_lost() {
+fn a_dropped_stream_is_shut_down() {
     with_sctp(async {
         let (near, far) = connected(&SocketConfig::default()).await;
         drop(near);
         assert_eq!(to_the_end(&far).await.1.last(), Some(&AssocState::ShutdownComplete));
+    });
+}
+
+#[test]
+fn an_aborted_stream_has_ended_for_who_receives_and_the_peer_loses_it() {
+    with_sctp(async {
         let (near, far) = connected(&SocketConfig::default()).await;
-        near.abort().unwrap();
+        let (_, aborted) = tokio::join!(to_the_end(&near), async { near.abort() });
+        aborted.unwrap();
+        drop(near);
         assert_eq!(to_the_end(&far).await.1.last(), Some(&AssocState::CommLost));
+    });
+}
+
+#[test]
+fn who_waits_for_room_to_send_is_woken_when_there_is() {
+    with_sctp(async {
+        let buffers = Some(20_000);
+        let config =
+            SocketConfig { send_buffer: buffers, receive_buffer: buffers, ..SocketConfig::default() };
+        let (near, far) = connected(&config).await;
+        // Until there has been no room for as long as the kernel might need to put it on the way.
+        let mut sent = 0;
+        while timeout(Duration::from_millis(500), near.writable()).await.is_ok() {
+            sent += u32::from(near.association().try_send(&SendInfo::new(0), &[0; 1_000]).unwrap());
+        }
+        let (room, ()) = tokio::join!(near.writable(), async {
+            for _ in 0..sent {
+                message(&far).await;
+            }
+        });
+        room.unwrap();
+        assert!(near.association().try_send(&SendInfo::new(0), b"there is room again").unwrap());
+        assert_eq!(message(&far).await.bytes, "there is room again");
     });
 }
 
@@ -70,14 +103,15 @@ fn connecting_to_nobody_is_refused() {
 
 #[test]
 fn connecting_into_the_void_ends_after_the_configured_attempts() {
-    with_sctp(async {
-        // A network for documentation (RFC 5737): if there is a route to it at all, nobody is there.
-        let nobody: SocketAddr = "192.0.2.1:7".parse().unwrap();
-        let mut config = SocketConfig { init_retransmissions: 1, ..SocketConfig::default() };
+    in_laboratory(async {
+        let nobody: SocketAddr = "127.0.1.9:7".parse().unwrap();
+        let _cut = Cut::new("127.0.1.9");
+        let mut config = SocketConfig { init_retransmissions: 2, ..SocketConfig::default() };
         config.rto.initial = Duration::from_millis(100);
         config.rto.min = Duration::from_millis(100);
         config.max_init_timeout = Some(Duration::from_millis(100));
-        SctpStream::connect(&[nobody], &config).await.unwrap_err();
+        let failed = SctpStream::connect(&[nobody], &config).await.unwrap_err();
+        assert_eq!(std::io::Error::from(failed).kind(), std::io::ErrorKind::TimedOut);
     });
 }
 

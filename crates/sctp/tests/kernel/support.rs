@@ -1,6 +1,8 @@
 //! What all these tests need: a kernel with SCTP, a bound on their time, and sockets on the loopback interface.
 use std::io::Write;
 use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Once;
 use std::time::Duration;
 
 use rserpool_sctp::{
@@ -12,10 +14,10 @@ pub(crate) fn with_sctp(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match SctpSocket::bind(&[any()], &SocketConfig::default()) {
-            Err(error) if error.is_unsupported() && !in_laboratory() => {
-                // Past the test framework, which would show it for tests that fail only.
-                let test = std::thread::current().name().unwrap_or("test").to_owned();
-                let _ = writeln!(std::io::stderr(), "{test}: skipped: {error}");
+            Err(error) if error.is_unsupported() && !is_laboratory() => {
+                // Once is enough: it is so for all.
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| skip("all tests that need sockets", &error.to_string()));
             }
             socket => {
                 socket.unwrap();
@@ -25,9 +27,47 @@ pub(crate) fn with_sctp(test: impl Future<Output = ()>) {
     });
 }
 
-/// Whether this machine is one to do with as one likes.
-pub(crate) fn in_laboratory() -> bool {
+/// Runs a test that changes the packet filter of the machine, only where that harms nobody.
+pub(crate) fn in_laboratory(test: impl Future<Output = ()>) {
+    if is_laboratory() { with_sctp(test) } else { skip(&this_test(), "it changes the packet filter") }
+}
+
+fn is_laboratory() -> bool {
     std::env::var_os("RSERPOOL_LAB").is_some_and(|value| value == "inside")
+}
+
+fn this_test() -> String {
+    std::thread::current().name().unwrap_or("test").to_owned()
+}
+
+/// Says so past the test framework, which would show it for tests that fail only.
+fn skip(what: &str, reason: &str) {
+    let _ =
+        writeln!(std::io::stderr(), "{what}: skipped: {reason}; crates/sctp/README.md says how to run them");
+}
+
+/// Drops packets to an address until it is dropped itself.
+pub(crate) struct Cut(&'static str);
+
+impl Cut {
+    pub(crate) fn new(address: &'static str) -> Self {
+        Self::filter("-I", address);
+        Self(address)
+    }
+
+    fn filter(action: &str, address: &str) {
+        let done = Command::new("iptables-legacy")
+            .args([action, "INPUT", "-d", address, "-j", "DROP"])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        Self::filter("-D", self.0);
+    }
 }
 
 /// A free port on the loopback interface.

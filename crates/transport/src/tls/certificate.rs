@@ -103,9 +103,10 @@ impl TlsRoots {
     pub fn new(authorities: Vec<CertificateDer<'static>>) -> Result<Self, SecurityError> {
         let mut store = RootCertStore::empty();
         for authority in authorities {
-            store
-                .add(authority)
-                .map_err(|source| SecurityError::Certificate { what: "an authority's certificate", source })?;
+            store.add(authority).map_err(|source| SecurityError::Certificate {
+                what: "an authority's certificate",
+                source,
+            })?;
         }
         if store.is_empty() {
             let problem = "there is none".to_owned();
@@ -199,7 +200,10 @@ mod tests {
 
     #[test]
     fn a_certificate_names_its_first_dns_name_else_an_address() {
-        assert_eq!(name(&["10.0.0.1", "*.example", "PE-A.example", "b.example"]).as_deref(), Some("pe-a.example"));
+        assert_eq!(
+            name(&["10.0.0.1", "*.example", "PE-A.example", "b.example"]).as_deref(),
+            Some("pe-a.example")
+        );
         assert_eq!(name(&["2001:db8::1", "10.0.0.1"]).as_deref(), Some("2001:db8::1"));
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
+use super::alert::explain;
+
 /// Why keys and certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,7 +54,9 @@ pub enum SecurityError {
         problem: String,
     },
     /// A certificate names nobody.
-    #[error("the certificate has no DNS name, IP address or URI among its subject alternative names: it names nobody")]
+    #[error(
+        "the certificate has no DNS name, IP address or URI among its subject alternative names: it names nobody"
+    )]
     Nameless,
     /// A line of a key file is wrong.
     #[error("{place}: {why}")]
@@ -101,7 +105,9 @@ pub enum HandshakeError {
         after: Duration,
     },
     /// The other end closed the connection.
-    #[error("the other end closed the connection during the TLS handshake; its log may say why, if it speaks TLS")]
+    #[error(
+        "the other end closed the connection during the TLS handshake; its log may say why, if it speaks TLS"
+    )]
     Closed,
     /// The connection broke.
     #[error("connection lost during the TLS handshake ({0})")]
@@ -124,7 +130,9 @@ pub enum HandshakeError {
     #[error("it shows no certificate, and `ClientCertificates::Required` is set")]
     NoCertificate,
     /// A certificate holds, but names nobody.
-    #[error("its certificate has no DNS name, IP address or URI among its subject alternative names: it names nobody")]
+    #[error(
+        "its certificate has no DNS name, IP address or URI among its subject alternative names: it names nobody"
+    )]
     Nameless,
     /// A client offers a key that is not known.
     #[error("no pre-shared key of the identities that it offers is known ({identities})")]
@@ -139,7 +147,9 @@ pub enum HandshakeError {
         identity: String,
     },
     /// A server did not take the key.
-    #[error("the server did not take the pre-shared key `{identity}`: it does not know it, or takes certificates only")]
+    #[error(
+        "the server did not take the pre-shared key `{identity}`: it does not know it, or takes certificates only"
+    )]
     KeyNotTaken {
         /// The identity.
         identity: String,
@@ -147,6 +157,9 @@ pub enum HandshakeError {
     /// A client has no key where nothing else is taken.
     #[error("it offers no pre-shared key, and there is no certificate to show it")]
     NoKey,
+    /// A client comes while no clients are taken.
+    #[error("the settings that were loaded last have no `SecurityConfig::server`")]
+    NoServer,
     /// A client comes under our own name: somebody leads us back to ourselves (RFC 9257 §4.1, the Selfie attack), or two
     /// nodes share an identity.
     #[error("it comes as `{identity}`, which is our own identity: a reflection, or a name given twice")]
@@ -200,29 +213,14 @@ fn describe(error: CertificateError) -> String {
         E::UnknownIssuer => {
             "nobody among the trusted roots issued it (self-signed, or of another authority)".to_owned()
         }
+        E::BadSignature => {
+            "its signature is wrong: it was altered, or comes from another authority of the same name"
+                .to_owned()
+        }
         E::Revoked => "it is revoked".to_owned(),
         E::NotValidForNameContext { expected, presented } => {
             format!("it is not for {}, but for {}", expected.to_str(), presented.join(", "))
         }
         error => error.to_string(),
-    }
-}
-
-/// What an alert (RFC 8446 §6.2) means to somebody who sets up links.
-fn explain(alert: u8) -> &'static str {
-    match alert {
-        10 | 47 | 50 => "it could not make sense of what we sent; does it speak TLS 1.2 or 1.3?",
-        40 => "it has no way of authentication, or cipher suite, in common with us",
-        42 | 43 | 46 => "it cannot use our certificate",
-        44 => "our certificate is revoked",
-        45 => "our certificate is expired or not yet valid",
-        48 => "it does not trust the issuer of our certificate",
-        49 => "it does not let us in",
-        51 => "our keys differ",
-        70 => "it has no version of TLS in common with us; 1.2 and 1.3 are spoken here",
-        112 => "it does not know the name that we asked for",
-        115 => "it does not know our pre-shared key identity",
-        116 => "it requires a certificate from us",
-        _ => "it gave no further reason",
     }
 }

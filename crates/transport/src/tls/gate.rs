@@ -38,7 +38,13 @@ impl Gate {
     }
 
     /// Begins the handshake on a connection. Another one ends if there are too many.
-    pub(crate) fn enter(&mut self, socket: TcpStream, from: SocketAddr, security: &Security, config: &LinkConfig) {
+    pub(crate) fn enter(
+        &mut self,
+        socket: TcpStream,
+        from: SocketAddr,
+        security: &Security,
+        config: &LinkConfig,
+    ) {
         let source = source(from.ip());
         let of_source = || self.entered.iter().enumerate().filter(|(_, entry)| entry.source == source);
         let surplus = if of_source().count() >= config.handshakes_per_source {

@@ -11,6 +11,7 @@ use rserpool_machine::{Endpoint, Host, PeerIdentity};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
+use super::alert;
 use super::certificate::canonical;
 use super::engine::{Engine, certificate};
 use super::error::HandshakeError;
@@ -20,12 +21,6 @@ use super::stream::Socket;
 
 /// Room for what arrives at once during a handshake.
 const ROOM: usize = 4 << 10;
-
-/// Alerts (RFC 8446 §6.2) for clients that no library gets to see.
-const UNEXPECTED_MESSAGE: u8 = 10;
-const HANDSHAKE_FAILURE: u8 = 40;
-const ACCESS_DENIED: u8 = 49;
-const UNKNOWN_PSK_IDENTITY: u8 = 115;
 
 /// Takes the client's part; returns who the server proved to be.
 pub(super) async fn connect(
@@ -64,17 +59,20 @@ pub(super) async fn accept(
         Ok(first) => first,
         Err(error) => {
             if matches!(error, HandshakeError::NotTls) {
-                alert(socket, UNEXPECTED_MESSAGE);
+                say(socket, alert::UNEXPECTED_MESSAGE);
             }
             return Err(error);
         }
     };
     let chosen = choose(ready, server, &offered).inspect_err(|error| {
-        alert(socket, match error {
-            HandshakeError::Selfie { .. } => ACCESS_DENIED,
-            HandshakeError::UnknownIdentity { .. } => UNKNOWN_PSK_IDENTITY,
-            _ => HANDSHAKE_FAILURE,
-        });
+        say(
+            socket,
+            match error {
+                HandshakeError::Selfie { .. } => alert::ACCESS_DENIED,
+                HandshakeError::UnknownIdentity { .. } => alert::UNKNOWN_PSK_IDENTITY,
+                _ => alert::HANDSHAKE_FAILURE,
+            },
+        );
     });
     let (mut engine, key) = chosen?;
     shake(socket, &mut engine, received).await?;
@@ -179,16 +177,18 @@ async fn receive(socket: &TcpStream, received: &mut BytesMut) -> Result<(), Hand
             Ok(0) => return Err(HandshakeError::Closed),
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(HandshakeError::Closed),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(HandshakeError::Closed);
+            }
             Err(error) => return Err(HandshakeError::Broken(error)),
         }
     }
 }
 
-/// Says in the open that nothing comes of it, as far as the socket has room: a hint and no more.
-fn alert(socket: &TcpStream, description: u8) {
-    const FATAL: u8 = 2;
-    let _ = socket.try_write(&[21, 3, 3, 0, 2, FATAL, description]);
+/// Says an alert in the open, as far as the socket has room.
+fn say(socket: &TcpStream, description: u8) {
+    // Nobody is waited for who is not let in.
+    let _ = socket.try_write(&alert::record(description));
 }
 
 fn proven_name(engine: &Engine) -> Result<Option<Arc<str>>, HandshakeError> {

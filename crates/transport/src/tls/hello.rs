@@ -1,11 +1,12 @@
 //! Looks into the first message of a TLS client for the pre-shared keys that it offers (RFC 8446 §4.1.2, §4.2.11), which
 //! decide who answers it. Nothing is believed here: whatever is malformed is left to the TLS library to refuse.
 
+use super::alert;
+
 /// The longest first message that is read; real ones have a few hundred bytes, with post-quantum keys a few thousand.
 pub(super) const LONGEST: usize = 16 << 10;
 
-/// Content types of TLS records that begin a conversation (RFC 8446 §5.1).
-const ALERT: u8 = 21;
+/// The content type of records with handshake messages (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 
 const CLIENT_HELLO: u8 = 1;
@@ -24,12 +25,13 @@ pub(super) enum Hello {
 
 /// Whether a stream that begins with these bytes is TLS, as far as the first byte tells.
 pub(super) fn is_tls(stream: &[u8]) -> bool {
-    matches!(stream.first(), None | Some(&ALERT | &HANDSHAKE))
+    matches!(stream.first(), None | Some(&alert::CONTENT | &HANDSHAKE))
 }
 
 /// Reads what a client has sent.
 pub(super) fn read(stream: &[u8]) -> Hello {
-    if !stream.first().is_none_or(|first| *first == HANDSHAKE) || stream.get(1).is_some_and(|major| *major != 3)
+    if !stream.first().is_none_or(|first| *first == HANDSHAKE)
+        || stream.get(1).is_some_and(|major| *major != 3)
     {
         return Hello::NotTls;
     }

@@ -94,8 +94,10 @@ impl PskTable {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SecurityError> {
         let path = path.as_ref();
         let bytes = file::read_secret(path)?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| SecurityError::KeyLine { place: path.display().to_string(), why: "it is no text" })?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| SecurityError::KeyLine {
+            place: path.display().to_string(),
+            why: "it is no text",
+        })?;
         parse(text, &path.display().to_string())
     }
 
@@ -136,7 +138,8 @@ fn parse(text: &str, source: &str) -> Result<PskTable, SecurityError> {
         }
         let wrong = |why| SecurityError::KeyLine { place: format!("{source}, line {number}"), why };
         let (identity, digits) = line.rsplit_once(':').ok_or_else(|| wrong("it is not `identity:key`"))?;
-        let secret = from_hex(digits).ok_or_else(|| wrong("the key is not in pairs of hexadecimal digits"))?;
+        let secret =
+            from_hex(digits).ok_or_else(|| wrong("the key is not in pairs of hexadecimal digits"))?;
         let key = PreSharedKey::new(identity, secret)?;
         if table.0.contains_key(identity) {
             return Err(wrong("the identity has a key already"));

@@ -93,13 +93,13 @@ impl fmt::Debug for ServerSecurity {
 
 /// Settings ready for handshakes.
 pub(super) struct Ready {
-    pub(super) client: Option<Client>,
+    pub(super) client: Option<Arc<Client>>,
     pub(super) server: Option<Server>,
     /// The identities that are ours: a client that comes with one of them is a reflection.
     pub(super) own: BTreeSet<Arc<str>>,
 }
 
-pub(super) enum Client {
+pub(crate) enum Client {
     Certificate(Arc<ClientConfig>),
     #[cfg(feature = "psk")]
     Psk(psk::Settings, PreSharedKey),
@@ -114,7 +114,7 @@ pub(super) struct Server {
 impl Ready {
     pub(super) fn new(config: SecurityConfig) -> Result<Self, SecurityError> {
         let mut own = BTreeSet::new();
-        let client = config.client.map(|client| Client::new(client, &mut own)).transpose()?;
+        let client = config.client.map(|client| Client::new(client, &mut own).map(Arc::new)).transpose()?;
         let server = config.server.map(|server| Server::new(server, &mut own)).transpose()?;
         Ok(Self { client, server, own })
     }
@@ -200,10 +200,7 @@ fn client_config(roots: TlsRoots, identity: Option<TlsIdentity>) -> Result<Clien
     Ok(config)
 }
 
-fn server_config(
-    identity: &TlsIdentity,
-    clients: ClientCertificates,
-) -> Result<ServerConfig, SecurityError> {
+fn server_config(identity: &TlsIdentity, clients: ClientCertificates) -> Result<ServerConfig, SecurityError> {
     let refused = |what| move |source| SecurityError::Certificate { what, source };
     let verifier = |roots: TlsRoots, required: bool| {
         let builder = WebPkiClientVerifier::builder_with_provider(roots.authorities, provider())

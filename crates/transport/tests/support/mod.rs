@@ -1,6 +1,9 @@
 //! A pair of links over loopback, and messages to send on them.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::expect_used, reason = "test scaffolding: a failed step fails the test")]
+#[cfg(feature = "psk")]
+pub(crate) mod tls;
+
 use bytes::Bytes;
 use rserpool_machine::Endpoint;
 use rserpool_transport::{Link, LinkConfig, LinkReader, Listener, SendQueue, TransportError, connect};

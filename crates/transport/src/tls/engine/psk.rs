@@ -18,6 +18,7 @@ use s2n_tls_tokio::{TlsAcceptor, TlsConnector, TlsStream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::Engine;
+use crate::tls::alert;
 use crate::tls::error::{HandshakeError, SecurityError};
 use crate::tls::key::PreSharedKey;
 
@@ -104,7 +105,7 @@ impl Connection {
             }
             Poll::Ready(Err(error)) => {
                 self.stage = Stage::Failed;
-                Err(self.explain(&error))
+                Err(self.explain(&error, received))
             }
         }
     }
@@ -159,7 +160,9 @@ impl Connection {
             }
             match Pin::new(&mut *stream).poll_write(&mut cx, part) {
                 Poll::Ready(result) => sealed += result?,
-                Poll::Pending => return Err(io::Error::other("TLS waits for a stream that never makes it wait")),
+                Poll::Pending => {
+                    return Err(io::Error::other("TLS waits for a stream that never makes it wait"));
+                }
             }
         }
         Ok(sealed)
@@ -184,10 +187,21 @@ impl Connection {
         }
     }
 
-    fn explain(&self, error: &Error) -> HandshakeError {
-        match (error.kind(), error.alert()) {
-            (ErrorType::Alert, Some(alert)) => HandshakeError::refused(alert),
-            (ErrorType::ConnectionClosed | ErrorType::IOError, _) => HandshakeError::Closed,
+    /// What a failed handshake means; s2n-tls has only codes for it, and closes as if nothing were wrong.
+    fn explain(&self, error: &Error, received: &[u8]) -> HandshakeError {
+        match (self.mode, error.name(), received) {
+            (Mode::Server, "S2N_ERR_BAD_PSK_BINDER", _) => {
+                // RFC 8446 §4.2.11: "the server MUST abort the handshake", with this alert by §6.2.
+                let mut pipes = self.wire.pipes();
+                pipes.outgoing.clear();
+                pipes.outgoing.extend_from_slice(&alert::record(alert::DECRYPT_ERROR));
+                HandshakeError::WrongKey { identity: self.key.identity().to_string() }
+            }
+            // Without the key, only a certificate could come next.
+            (Mode::Client, name, _) if name.starts_with("S2N_ERR_CERT") => self.not_taken(),
+            // Alerts that end a handshake this early are in the open.
+            (_, _, [.., alert::CONTENT, 3, _, 0, 2, alert::FATAL, alert]) => HandshakeError::refused(*alert),
+            _ if error.kind() == ErrorType::ConnectionClosed => HandshakeError::Closed,
             _ => HandshakeError::Protocol(describe(error)),
         }
     }
@@ -208,9 +222,10 @@ fn describe(error: &Error) -> String {
 }
 
 /// Makes connections that know one key.
+#[derive(Clone)]
 struct Keyed {
     config: Config,
-    key: Psk,
+    key: Arc<Psk>,
 }
 
 impl Keyed {
@@ -224,7 +239,7 @@ impl Keyed {
             builder.build()
         };
         let psk = build().map_err(|error| HandshakeError::Protocol(describe(&error)))?;
-        Ok(Self { config: settings.0.clone(), key: psk })
+        Ok(Self { config: settings.0.clone(), key: Arc::new(psk) })
     }
 }
 
@@ -270,7 +285,11 @@ impl Pipes {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let mut pipes = self.pipes();
         if pipes.incoming.is_empty() && !pipes.ended {
             // Whoever polls does so again when more has come in; s2n-tls insists on a waker all the same.

@@ -1,0 +1,165 @@
+//! A certificate authority for tests, and links over TLS.
+use std::net::Ipv4Addr;
+
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rserpool_machine::Endpoint;
+use rserpool_transport::{
+    ClientCertificates, ClientSecurity, Link, LinkConfig, Listener, PreSharedKey, PskTable, Security,
+    SecurityConfig, ServerCertificate, ServerSecurity, TlsIdentity, TlsRoots, TransportError, connect,
+};
+
+use super::{drive, endpoint};
+
+/// Somebody who issues certificates.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: Certificate,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut parameters = CertificateParams::default();
+        // Authorities of the same name would be told apart by their signatures only.
+        let name = key.public_key_raw().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        Self { issuer: Issuer::new(parameters, key), certificate }
+    }
+
+    pub(crate) fn roots(&self) -> TlsRoots {
+        TlsRoots::from_pem(self.certificate.pem().as_bytes()).expect("an authority")
+    }
+
+    /// A certificate for these names, in PEM form, with its key.
+    pub(crate) fn pem(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (String, String) {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let mut parameters = CertificateParams::new(names).expect("names");
+        change(&mut parameters);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A certificate for these names.
+    pub(crate) fn identity(&self, names: &[&str]) -> TlsIdentity {
+        self.changed_identity(names, |_| {})
+    }
+
+    pub(crate) fn changed_identity(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> TlsIdentity {
+        let (certificate, key) = self.pem(names, change);
+        TlsIdentity::from_pem(certificate.as_bytes(), key.as_bytes()).expect("an identity")
+    }
+}
+
+pub(crate) fn with(security: SecurityConfig) -> LinkConfig {
+    LinkConfig { security: Some(Security::new(security).expect("settings")), ..LinkConfig::default() }
+}
+
+/// The configuration of a server with this certificate, for `names`.
+pub(crate) fn server(identity: TlsIdentity, clients: ClientCertificates) -> LinkConfig {
+    let certificate = Some(ServerCertificate::Identity { identity, clients });
+    with(SecurityConfig {
+        server: Some(ServerSecurity { certificate, ..ServerSecurity::default() }),
+        client: None,
+    })
+}
+
+/// The configuration of a server that takes this key only.
+pub(crate) fn psk_server(keys: &[PreSharedKey]) -> LinkConfig {
+    with(SecurityConfig { server: Some(psk(keys)), client: None })
+}
+
+pub(crate) fn psk(keys: &[PreSharedKey]) -> ServerSecurity {
+    let table: PskTable = keys.iter().cloned().collect();
+    ServerSecurity { psk: Some(std::sync::Arc::new(table)), ..ServerSecurity::default() }
+}
+
+/// The configuration of a client.
+pub(crate) fn client(roots: TlsRoots, identity: Option<TlsIdentity>) -> LinkConfig {
+    with(SecurityConfig { client: Some(ClientSecurity::Certificate { roots, identity }), server: None })
+}
+
+pub(crate) fn psk_client(key: PreSharedKey) -> LinkConfig {
+    with(SecurityConfig { client: Some(ClientSecurity::Psk(key)), server: None })
+}
+
+pub(crate) fn key(identity: &str, byte: u8) -> PreSharedKey {
+    PreSharedKey::new(identity, vec![byte; 32]).expect("a key")
+}
+
+pub(crate) async fn listen(config: &LinkConfig) -> Listener {
+    Listener::bind(&endpoint("tls://127.0.0.1:0"), config).await.expect("a free port")
+}
+
+/// The listener's endpoint under this host name or address.
+pub(crate) fn called(listener: &Listener, host: &str) -> Endpoint {
+    endpoint(&format!("tls://{host}:{}", listener.local_endpoint().port()))
+}
+
+/// Two ends of one link.
+pub(crate) async fn meet(listener: &Listener, remote: &Endpoint, config: &LinkConfig) -> (Link, Link) {
+    let (connected, accepted) = tokio::join!(connect(remote, config), listener.accept());
+    (connected.expect("let in"), accepted.expect("somebody connects"))
+}
+
+/// What a client hears that is not let in: from connecting, or from its first read (TLS 1.3 clients are finished before the server is).
+pub(crate) async fn turned_away(listener: &Listener, remote: &Endpoint, config: &LinkConfig) -> String {
+    let attempt = async {
+        match connect(remote, config).await {
+            Ok(link) => drive(link).reader.fill().await.map(|_| ()),
+            Err(error) => Err(error),
+        }
+    };
+    tokio::select! {
+        result = attempt => result.expect_err("not to be let in").to_string(),
+        accepted = listener.accept() => panic!("let in: {accepted:?}"),
+    }
+}
+
+/// The address of a listener for those who do without the protocol.
+pub(crate) fn address(listener: &Listener) -> (Ipv4Addr, u16) {
+    (Ipv4Addr::LOCALHOST, listener.local_endpoint().port())
+}
+
+/// What a client hears that does not get so far as to be turned away by a server.
+pub(crate) async fn failure(remote: &Endpoint, config: &LinkConfig) -> TransportError {
+    connect(remote, config).await.map(|_| ()).expect_err("no link")
+}
+
+/// What is logged on this thread, for as long as the value lives.
+#[derive(Clone, Default)]
+pub(crate) struct Logged(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Logged {
+    pub(crate) fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let logged = Self::default();
+        let writer = logged.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (logged, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned()
+    }
+}
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
