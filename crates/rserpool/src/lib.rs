@@ -72,7 +72,7 @@ pub use error::{ConnectError, RegisterError, ResolveError, SessionError, StartEr
 pub use pool::{Pool, Target};
 pub use profile::TimerProfile;
 pub use registrar::{Registrar, RegistrarBuilder};
-pub use session::{ServiceEvent, ServiceSession, Session, SessionEvent};
+pub use session::{Connection, ServiceEvent, ServiceSession, Session, SessionEvent};
 pub use user::{PoolUser, PoolUserBuilder};
 pub use watch::{PoolChange, PoolWatch};
 
@@ -80,10 +80,12 @@ pub use rserpool_asap as asap;
 pub use rserpool_enrp as enrp;
 pub use rserpool_handlespace as handlespace;
 pub use rserpool_machine as machine;
+pub use rserpool_sctp as sctp;
 pub use rserpool_transport as transport;
 pub use rserpool_wire as wire;
 
 pub use rserpool_asap::ElementEvent;
+pub use rserpool_asap::session::PayloadProtocol;
 pub use rserpool_enrp::RegistrarEvent;
 pub use rserpool_machine::Endpoint;
 pub use rserpool_wire::{

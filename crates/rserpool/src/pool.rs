@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::error::ConnectError;
 use crate::profile::TimerProfile;
-use crate::session::Session;
+use crate::session::{Connection, Session};
 use crate::user::PoolUser;
 use crate::watch::PoolWatch;
 
@@ -111,14 +111,15 @@ impl Pool {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_target(&self) -> Result<(TcpStream, Target), ConnectError> {
-        self.connect_but(&[]).await
+        self.reach(&[], async |target: &Target| target.connect().await).await
     }
 
-    /// The same, and which element it is; those in `avoided` are tried last.
-    pub(crate) async fn connect_but(
+    /// Picks elements until `connect` succeeds with one; those in `avoided` are tried last.
+    pub(crate) async fn reach<C>(
         &self,
         avoided: &[PeIdentifier],
-    ) -> Result<(TcpStream, Target), ConnectError> {
+        connect: impl AsyncFn(&Target) -> io::Result<C>,
+    ) -> Result<(C, Target), ConnectError> {
         let (started, patience) = (Instant::now(), self.user.inner.patience);
         let mut failed = avoided.to_vec();
         loop {
@@ -133,8 +134,8 @@ impl Pool {
                     return Err(ConnectError::Resolve { pool_handle: self.handle.clone(), source });
                 }
             };
-            match target.connect().await {
-                Ok(stream) => return Ok((stream, target)),
+            match connect(&target).await {
+                Ok(connection) => return Ok((connection, target)),
                 Err(error) => {
                     debug!(pool = %self.handle, element = %target.identifier(), %error, "element not reachable");
                     target.report_unreachable();
@@ -219,6 +220,22 @@ impl Target {
         driver.command(|machine, now| {
             machine.report_unreachable(now, &self.pool.handle, self.element.identifier)
         });
+    }
+
+    /// Connects to the element for a session, over the transport that it serves: TCP or SCTP.
+    pub(crate) async fn open(&self) -> io::Result<Connection> {
+        match &self.element.user_transport {
+            #[cfg(target_os = "linux")]
+            transport @ Transport::Sctp { .. } => {
+                let addresses: Vec<_> = transport.socket_addresses().collect();
+                let settings = rserpool_sctp::SocketConfig { nodelay: true, ..Default::default() };
+                let connecting = rserpool_sctp::SctpStream::connect(&addresses, &settings);
+                let limit = self.pool.profile().connect_timeout();
+                let connected = timeout(limit, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?;
+                connected.map(Connection::from).map_err(io::Error::other)
+            }
+            _ => self.connect().await.map(Connection::Tcp),
+        }
     }
 
     /// Connects to the element over TCP.

@@ -92,7 +92,8 @@ async fn the_application_is_told_of_a_fail_over() {
     let event = tokio::time::timeout(PATIENCE, session.recv()).await.expect("in time").expect("an event");
     let to = session.target().identifier();
     let from = dead.element.identifier();
-    assert_eq!(event, SessionEvent::FailedOver { from, to, cookie_echoed: true });
+    let undelivered = Vec::new();
+    assert_eq!(event, SessionEvent::FailedOver { from, to, cookie_echoed: true, undelivered });
     assert_ne!(from, to);
 }
 

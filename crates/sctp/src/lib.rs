@@ -80,3 +80,8 @@ pub use self::{
     socket::SctpSocket,
     stream::SctpStream,
 };
+
+/// Has the example of the README compiled.
+#[cfg(all(doctest, target_os = "linux"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

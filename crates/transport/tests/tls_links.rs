@@ -71,22 +71,6 @@ async fn a_server_at_an_address_is_known_by_the_name_in_its_certificate() {
 }
 
 #[tokio::test]
-async fn a_wildcard_stands_for_the_left_most_label() {
-    let authority = Authority::new();
-    let identity = authority.identity(&["*.localhost", "registrar.example"]);
-    let listener = listen(&server(identity, ClientCertificates::None)).await;
-    let config = client(authority.roots(), None);
-    let endpoint = called(&listener, "a.localhost");
-    if tokio::net::lookup_host(("a.localhost", 0)).await.is_err() {
-        return eprintln!("skipped: names below `localhost` are not looked up here");
-    }
-    let (connected, _) = meet(&listener, &endpoint, &config).await;
-    assert_eq!(connected.identity, authenticated("a.localhost"));
-    let refusal = support::tls::turned_away(&listener, &called(&listener, "localhost"), &config).await;
-    assert!(refusal.contains("not for localhost"), "{refusal}");
-}
-
-#[tokio::test]
 async fn a_client_is_known_by_the_key_that_it_proves() {
     let listener = listen(&psk_server(&[key("pe-a", 1), key("pe-b", 2)])).await;
     for (name, byte) in [("pe-b", 2), ("pe-a", 1)] {

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use rserpool_asap::session::{ControlFault, ElementControl, ElementSession, PayloadProtocol};
 use rserpool_wire::PoolElement as ElementInformation;
-use tokio::net::TcpStream;
 use tracing::debug;
 
-use super::stream::{Failure, FrameStream};
+use super::stream::{Connection, Failure, FrameStream};
 use crate::element::PoolElement;
 use crate::error::SessionError;
 
@@ -60,11 +59,14 @@ impl ServiceSession {
     ///
     /// # Errors
     /// When the connection is broken already.
-    pub async fn accept(stream: TcpStream, element: &PoolElement) -> Result<Self, SessionError> {
+    pub async fn accept(
+        connection: impl Into<Connection>,
+        element: &PoolElement,
+    ) -> Result<Self, SessionError> {
         let state = ElementSession::new(element.dialect(), element.pool_handle().clone());
-        let peer = stream.peer_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
-        let stream = FrameStream::new(stream, element.profile())
-            .map_err(|source| SessionError::Broken { peer, source })?;
+        // A connection without an address is one that has ended already.
+        let broken = |source| SessionError::Broken { peer: SocketAddr::from(([0, 0, 0, 0], 0)), source };
+        let stream = FrameStream::new(connection.into(), element.profile()).map_err(broken)?;
         let mut session = Self { stream, state };
         session.prefer(Vec::new()).await?;
         Ok(session)

@@ -1,26 +1,52 @@
-//! Frames over one TCP connection.
+//! Frames over one connection, whatever its transport.
 use std::io;
 use std::net::SocketAddr;
 
-use bytes::{Buf, BytesMut};
-use rserpool_asap::session::{Frame, FrameCodec, FrameError, PayloadProtocol};
-use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use rserpool_asap::session::{Frame, FrameError, PayloadProtocol};
 use tokio::net::TcpStream;
 
+#[cfg(target_os = "linux")]
+use super::sctp::SctpFrames;
+use super::tcp::TcpFrames;
 use crate::profile::TimerProfile;
 
 /// How many of the other side's mistakes are answered in one connection.
 const ANSWERS: u32 = 16;
 
+/// A connection that a session can run over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Connection {
+    /// TCP: data and control channel are multiplexed in frames.
+    Tcp(TcpStream),
+    /// SCTP: data and control channel are told apart by payload protocol identifier.
+    #[cfg(target_os = "linux")]
+    Sctp(Box<rserpool_sctp::SctpStream>),
+}
+
+impl From<TcpStream> for Connection {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<rserpool_sctp::SctpStream> for Connection {
+    fn from(stream: rserpool_sctp::SctpStream) -> Self {
+        Self::Sctp(Box::new(stream))
+    }
+}
+
 pub(super) struct FrameStream {
-    stream: TcpStream,
-    peer: SocketAddr,
-    codec: FrameCodec,
-    received: BytesMut,
-    /// Encoded and not yet written: whole when a caller goes away half-way, so that frames never mix.
-    unsent: BytesMut,
+    frames: Frames,
     answers: u32,
+}
+
+enum Frames {
+    Tcp(TcpFrames),
+    #[cfg(target_os = "linux")]
+    Sctp(SctpFrames),
 }
 
 /// Why there is no frame.
@@ -36,38 +62,30 @@ impl From<io::Error> for Failure {
 }
 
 impl FrameStream {
-    pub(super) fn new(stream: TcpStream, profile: TimerProfile) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        // So that a host that is gone is noticed while data is under way.
-        #[cfg(target_os = "linux")]
-        SockRef::from(&stream).set_tcp_user_timeout(Some(profile.user_timeout()))?;
-        #[cfg(not(target_os = "linux"))]
-        let _ = profile;
-        Ok(Self {
-            peer: stream.peer_addr()?,
-            stream,
-            codec: FrameCodec::default(),
-            received: BytesMut::new(),
-            unsent: BytesMut::new(),
-            answers: ANSWERS,
-        })
+    pub(super) fn new(connection: Connection, profile: TimerProfile) -> io::Result<Self> {
+        let frames = match connection {
+            Connection::Tcp(stream) => Frames::Tcp(TcpFrames::new(stream, profile)?),
+            #[cfg(target_os = "linux")]
+            Connection::Sctp(stream) => Frames::Sctp(SctpFrames::new(stream)?),
+        };
+        Ok(Self { frames, answers: ANSWERS })
     }
 
     pub(super) const fn peer(&self) -> SocketAddr {
-        self.peer
+        match &self.frames {
+            Frames::Tcp(frames) => frames.peer,
+            #[cfg(target_os = "linux")]
+            Frames::Sctp(frames) => frames.peer,
+        }
     }
 
-    /// Sends one frame. When the future is dropped, what is not sent yet goes out with the next frame.
+    /// Sends one frame. When the future is dropped, the frame goes out with the next one, or not at all.
     pub(super) async fn send(&mut self, protocol: PayloadProtocol, payload: &[u8]) -> io::Result<()> {
-        self.codec
-            .encode(protocol, payload, &mut self.unsent)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        while self.unsent.has_remaining() {
-            if self.stream.write_buf(&mut self.unsent).await? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
+        match &mut self.frames {
+            Frames::Tcp(frames) => frames.send(protocol, payload).await,
+            #[cfg(target_os = "linux")]
+            Frames::Sctp(frames) => frames.send(protocol, payload).await,
         }
-        Ok(())
     }
 
     /// Answers a mistake of the other side, unless it makes too many.
@@ -81,18 +99,19 @@ impl FrameStream {
 
     /// The next frame; `None` when the other side closed. Nothing is lost when the future is dropped.
     pub(super) async fn recv(&mut self) -> Result<Option<Frame>, Failure> {
-        loop {
-            if let Some(frame) = self.codec.decode(&mut self.received).map_err(Failure::Frame)? {
-                return Ok(Some(frame));
-            }
-            if self.stream.read_buf(&mut self.received).await? == 0 {
-                let truncated = !self.received.is_empty();
-                return if truncated {
-                    Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
-                } else {
-                    Ok(None)
-                };
-            }
+        match &mut self.frames {
+            Frames::Tcp(frames) => frames.recv().await,
+            #[cfg(target_os = "linux")]
+            Frames::Sctp(frames) => Ok(frames.recv().await?),
+        }
+    }
+
+    /// Of a connection that has failed: data that was sent and is known not to have arrived. TCP does not tell.
+    pub(super) async fn undelivered(&mut self) -> Vec<Bytes> {
+        match &mut self.frames {
+            Frames::Tcp(_) => Vec::new(),
+            #[cfg(target_os = "linux")]
+            Frames::Sctp(frames) => frames.undelivered().await,
         }
     }
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rserpool_asap::session::{ControlFault, PayloadProtocol, UserControl, UserSession};
 use rserpool_wire::PeIdentifier;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
-use super::stream::{Failure, FrameStream};
+use super::stream::{Connection, Failure, FrameStream};
 use crate::error::{ConnectError, SessionError};
 use crate::pool::{Pool, Target};
 
@@ -37,6 +36,10 @@ pub struct Session {
     state: UserSession,
     /// An element that the session failed over to and has not told of yet.
     announced: Option<(PeIdentifier, PeIdentifier)>,
+    /// Messages that came back from elements that failed.
+    undelivered: Vec<Bytes>,
+    /// What data is marked as.
+    payload_protocol: PayloadProtocol,
 }
 
 /// What a session receives.
@@ -54,6 +57,9 @@ pub enum SessionEvent {
         to: PeIdentifier,
         /// Whether it was handed a cookie.
         cookie_echoed: bool,
+        /// Messages that are known not to have arrived, in the order in which they were sent (RFC 5352 §6.5.5). Only SCTP tells;
+        /// over TCP there may be such messages all the same.
+        undelivered: Vec<Bytes>,
     },
 }
 
@@ -61,7 +67,8 @@ impl Session {
     pub(crate) async fn open(pool: Pool) -> Result<Self, ConnectError> {
         let state = UserSession::new(pool.dialect());
         let (stream, target) = connect(&pool, &state, &[]).await?;
-        Ok(Self { pool, target, stream, state, announced: None })
+        let (undelivered, payload_protocol) = (Vec::new(), PayloadProtocol::DATA);
+        Ok(Self { pool, target, stream, state, announced: None, undelivered, payload_protocol })
     }
 
     /// The element that the session is with.
@@ -76,12 +83,19 @@ impl Session {
         self.state.cookie()
     }
 
+    /// Marks data from now on with another payload protocol identifier than 0. 11 is ASAP's, and cannot be used.
+    pub fn set_payload_protocol(&mut self, protocol: PayloadProtocol) {
+        if !protocol.is_control() {
+            self.payload_protocol = protocol;
+        }
+    }
+
     /// Sends a message to the element, or to the next one when the connection is broken.
     ///
     /// # Errors
     /// When no element can be reached.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), SessionError> {
-        while let Err(error) = self.stream.send(PayloadProtocol::DATA, message).await {
+        while let Err(error) = self.stream.send(self.payload_protocol, message).await {
             if error.kind() == io::ErrorKind::InvalidInput {
                 return Err(SessionError::Broken { peer: self.stream.peer(), source: error });
             }
@@ -98,7 +112,8 @@ impl Session {
         loop {
             if let Some((from, to)) = self.announced.take() {
                 let cookie_echoed = self.state.cookie().is_some();
-                return Ok(SessionEvent::FailedOver { from, to, cookie_echoed });
+                let undelivered = std::mem::take(&mut self.undelivered);
+                return Ok(SessionEvent::FailedOver { from, to, cookie_echoed, undelivered });
             }
             if let Some(message) = self.next_message().await? {
                 return Ok(SessionEvent::Message(message));
@@ -144,7 +159,9 @@ impl Session {
         // Several fail-overs in a row are one to the application.
         let from = self.announced.map_or(failed, |(from, _)| from);
         self.announced = Some((from, target.identifier()));
-        (self.stream, self.target) = (stream, target);
+        let mut failed = std::mem::replace(&mut self.stream, stream);
+        self.target = target;
+        self.undelivered.append(&mut failed.undelivered().await);
         Ok(())
     }
 
@@ -189,14 +206,14 @@ async fn connect(
     let mut avoided = failed.to_vec();
     loop {
         let connected = match preferred.take().map(|element| pool.target(element)) {
-            Some(target) => match target.connect().await {
-                Ok(stream) => (stream, target),
+            Some(target) => match target.open().await {
+                Ok(connection) => (connection, target),
                 Err(_) => continue,
             },
-            None => pool.connect_but(&avoided).await?,
+            None => pool.reach(&avoided, async |target: &Target| target.open().await).await?,
         };
-        let (stream, target) = connected;
-        match open(stream, pool, state).await {
+        let (connection, target) = connected;
+        match open(connection, pool, state).await {
             Ok(stream) => return Ok((stream, target)),
             Err(error) => {
                 debug!(element = %target.identifier(), %error, "element lost at once");
@@ -208,8 +225,8 @@ async fn connect(
 }
 
 /// Sends the cookie, and whatever else has to come first, on a new connection (RFC 5352 §3.8).
-async fn open(stream: TcpStream, pool: &Pool, state: &UserSession) -> io::Result<FrameStream> {
-    let mut stream = FrameStream::new(stream, pool.profile())?;
+async fn open(connection: Connection, pool: &Pool, state: &UserSession) -> io::Result<FrameStream> {
+    let mut stream = FrameStream::new(connection, pool.profile())?;
     for message in state.opening() {
         stream.send(PayloadProtocol::ASAP, &message).await?;
     }

@@ -63,14 +63,15 @@ pub(crate) fn option<T: Plain>(socket: &Socket, option: c_int, value: T) -> io::
     let mut value = value;
     let pointer = std::ptr::from_mut(&mut value).cast::<c_void>();
     // SAFETY: the pointer is to `value`, which is not otherwise accessed while the pointer is in use, and the kernel is
-    // told its size. Whatever it writes, `Plain` promises that any bytes are a value.
+    // told its size. Whatever it writes, `Plain` promises that any bytes are a value. The one option whose structure has a
+    // pointer in it is used by `connectx` only.
     unsafe { option_raw(socket, option, pointer, size_of::<T>()) }?;
     Ok(value)
 }
 
 /// Reads an option of level `IPPROTO_SCTP` that has no fixed length into `value`, and returns how many bytes it has.
 pub(crate) fn option_bytes(socket: &Socket, option: c_int, value: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: pointer and length are those of `value`, which is borrowed exclusively.
+    // SAFETY: pointer and length are those of `value`, which is borrowed exclusively; there are no pointers in it.
     unsafe { option_raw(socket, option, value.as_mut_ptr().cast::<c_void>(), value.len()) }
 }
 

@@ -208,3 +208,76 @@ fn server_name(remote: &Endpoint, socket: &TcpStream) -> Result<ServerName<'stat
         None => socket.peer_addr().map(|address| address.ip().into()).map_err(HandshakeError::Broken),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use tokio::net::TcpListener;
+
+    use super::super::settings::{
+        ClientCertificates, ClientSecurity, SecurityConfig, ServerCertificate, ServerSecurity,
+    };
+    use super::super::{TlsIdentity, TlsRoots};
+    use super::*;
+
+    /// Settings of a client and of a server that has a certificate for `name`.
+    fn settings(name: &str) -> Ready {
+        let authority_key = KeyPair::generate().expect("a key");
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let roots = authority.self_signed(&authority_key).expect("a certificate").pem();
+        let issuer = Issuer::new(authority, authority_key);
+        let key = KeyPair::generate().expect("a key");
+        let names = vec![name.to_owned(), "registrar.test".to_owned()];
+        let certificate = CertificateParams::new(names).and_then(|names| names.signed_by(&key, &issuer));
+        let certificate = certificate.expect("a certificate").pem();
+        let identity = TlsIdentity::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes());
+        let certificate = ServerCertificate::Identity {
+            identity: identity.expect("an identity"),
+            clients: ClientCertificates::None,
+        };
+        let roots = TlsRoots::from_pem(roots.as_bytes()).expect("an authority");
+        let config = SecurityConfig {
+            client: Some(ClientSecurity::Certificate { roots, identity: None }),
+            server: Some(ServerSecurity { certificate: Some(certificate), ..ServerSecurity::default() }),
+        };
+        Ready::new(config).expect("settings")
+    }
+
+    /// Whether a server with a certificate for `name` is taken for `host`; no name is looked up for that.
+    async fn is_taken(name: &str, host: &str) -> Result<PeerIdentity, HandshakeError> {
+        let ready = settings(name);
+        let (Some(client), Some(server)) = (&ready.client, &ready.server) else {
+            unreachable!("both are set")
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let (socket, accepted) =
+            tokio::join!(TcpStream::connect(listener.local_addr().expect("bound")), listener.accept());
+        let (socket, (accepted, _)) = (socket.expect("listening"), accepted.expect("connected"));
+        let remote = format!("tls://{host}:1").parse().expect("an endpoint");
+        let (connected, _) =
+            tokio::join!(connect(&socket, &remote, client), accept(&accepted, &ready, server));
+        connected.map(|(_, identity)| identity)
+    }
+
+    /// RFC 5352 §9, RFC 6125 §6.4.3: "wildcard as the complete left-most label" and nowhere else.
+    #[tokio::test]
+    async fn a_wildcard_stands_for_one_whole_left_most_label_only() {
+        let identity = is_taken("*.example", "A.example").await.expect("covered");
+        assert_eq!(identity, PeerIdentity::Authenticated("a.example".into()));
+        for (name, host) in
+            [("*.example", "a.b.example"), ("*.example", "example"), ("a.*.example", "a.b.example")]
+        {
+            let error = is_taken(name, host).await.map(|_| ()).expect_err(host);
+            assert!(matches!(error, HandshakeError::Certificate { .. }), "{name} for {host}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn international_names_are_compared_in_their_ascii_form() {
+        is_taken("xn--bcher-kva.example", "xn--bcher-kva.example").await.expect("the same");
+        let error =
+            is_taken("xn--bcher-kva.example", "bücher.example").await.map(|_| ()).expect_err("no ASCII");
+        assert!(matches!(error, HandshakeError::ServerName { .. }), "{error}");
+    }
+}

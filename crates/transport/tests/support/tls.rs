@@ -6,6 +6,7 @@ use rserpool_machine::Endpoint;
 use rserpool_transport::{
     ClientCertificates, ClientSecurity, Link, LinkConfig, Listener, PreSharedKey, PskTable, Security,
     SecurityConfig, ServerCertificate, ServerSecurity, TlsIdentity, TlsRoots, TransportError, connect,
+    rustls,
 };
 
 use super::{drive, endpoint};
@@ -30,6 +31,10 @@ impl Authority {
 
     pub(crate) fn roots(&self) -> TlsRoots {
         TlsRoots::from_pem(self.certificate.pem().as_bytes()).expect("an authority")
+    }
+
+    pub(crate) fn der(&self) -> rustls::pki_types::CertificateDer<'static> {
+        self.certificate.der().clone()
     }
 
     /// A certificate for these names, in PEM form, with its key.
