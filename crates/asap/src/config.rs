@@ -10,7 +10,7 @@ use rserpool_wire::{Dialect, RegistrationLife, Transport};
 ///
 /// [`rfc`](Self::rfc) is the default. [`fast`](Self::fast) notices and repairs failures in less than a second, at the
 /// price of more traffic: for links that are quick and registrars that are near.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AsapTimers {
     /// T1-ENRPrequest (§7.1): how long to wait for the answer to a handle resolution before it is sent again and
     /// another registrar is looked for. 15 s. Higher: a silent registrar is noticed later.

@@ -23,8 +23,8 @@ use crate::driver::{Driver, EventHandler};
 use crate::endpoints::Endpoints;
 use crate::error::{RegisterError, StartError};
 use crate::events;
-use crate::multicast;
 use crate::profile::TimerProfile;
+use crate::settings::{Settings, client_settings, role_settings};
 
 /// How long a registration lives unless it is renewed: RFC 5352 leaves it to the element.
 const DEFAULT_LIFE: Duration = Duration::from_secs(300);
@@ -229,18 +229,13 @@ impl Drop for Inner {
 pub struct PoolElementBuilder {
     pool_handle: PoolHandle<'static>,
     registrars: Endpoints,
-    interfaces: Vec<String>,
     identifier: Option<PeIdentifier>,
     policy: Policy,
     transport: Option<Transport>,
     life: RegistrationLife,
-    dialect: Dialect,
-    profile: TimerProfile,
-    timers: Option<AsapTimers>,
     listen: Option<Endpoints>,
     advertised: Option<IpAddr>,
-    links: Option<LinkConfig>,
-    patience: Option<Duration>,
+    settings: Settings<AsapTimers>,
 }
 
 impl PoolElementBuilder {
@@ -248,39 +243,19 @@ impl PoolElementBuilder {
         Self {
             pool_handle,
             registrars: Endpoints::default(),
-            interfaces: Vec::new(),
             identifier: None,
             policy: Policy::RoundRobin,
             transport: None,
             life: RegistrationLife::Finite(DEFAULT_LIFE),
-            dialect: Dialect::Rfc,
-            profile: TimerProfile::Rfc,
-            timers: None,
             listen: None,
             advertised: None,
-            links: None,
-            patience: None,
+            settings: Settings::default(),
         }
     }
 
-    /// The registrars to choose a home from, such as `tcp://10.0.0.1:3863`.
-    #[must_use]
-    pub fn registrars<I>(mut self, registrars: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: TryInto<Endpoint>,
-        StartError: From<<I::Item as TryInto<Endpoint>>::Error>,
-    {
-        self.registrars.add_all(registrars);
-        self
-    }
+    client_settings!();
 
-    /// Hears announcements of registrars on this network interface; may be called several times.
-    #[must_use]
-    pub fn discover(mut self, interface: impl Into<String>) -> Self {
-        self.interfaces.push(interface.into());
-        self
-    }
+    role_settings!(AsapTimers);
 
     /// The identifier; a random one unless said otherwise (RFC 5352 §3.1).
     #[must_use]
@@ -312,27 +287,6 @@ impl PoolElementBuilder {
         self
     }
 
-    /// The wire dialect; the RFCs' unless said otherwise.
-    #[must_use]
-    pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = dialect;
-        self
-    }
-
-    /// The timers; the RFCs' unless said otherwise.
-    #[must_use]
-    pub fn timers(mut self, profile: TimerProfile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// Every timer by itself.
-    #[must_use]
-    pub fn custom_timers(mut self, timers: AsapTimers) -> Self {
-        self.timers = Some(timers);
-        self
-    }
-
     /// Where registrars can reach the element after they took it over from a dead one; a free port on all addresses unless
     /// said otherwise.
     #[must_use]
@@ -349,20 +303,6 @@ impl PoolElementBuilder {
     #[must_use]
     pub fn advertise(mut self, address: IpAddr) -> Self {
         self.advertised = Some(address);
-        self
-    }
-
-    /// The limits of each link.
-    #[must_use]
-    pub fn links(mut self, links: LinkConfig) -> Self {
-        self.links = Some(links);
-        self
-    }
-
-    /// How long [`register`](Self::register) goes on trying while no registrar answers.
-    #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
         self
     }
 
@@ -392,7 +332,7 @@ impl PoolElementBuilder {
     /// When a setting is wrong.
     pub async fn start(self) -> Result<PoolElement, StartError> {
         let registrars = self.registrars.get()?;
-        if registrars.is_empty() && self.interfaces.is_empty() {
+        if registrars.is_empty() && self.settings.interfaces.is_empty() {
             return Err(StartError::NoRegistrars);
         }
         let mut transport = self.transport.ok_or(StartError::NoTransport)?;
@@ -405,7 +345,7 @@ impl PoolElementBuilder {
                 *address = announced;
             }
         }
-        let links = self.links.unwrap_or_else(|| self.profile.links());
+        let links = self.settings.links();
         let listen = match self.listen {
             Some(listen) => listen.get()?.into_iter().next(),
             None => None,
@@ -415,13 +355,13 @@ impl PoolElementBuilder {
         let anywhere = || Endpoint::new(scheme, (Ipv4Addr::UNSPECIFIED, 0).into());
         let listener = Listener::bind(&listen.unwrap_or_else(anywhere), &links).await?;
         let asap = advertise::endpoint(listener.local_endpoint(), self.advertised, registrars.first())?;
-        let groups = multicast::join(&self.interfaces, Protocol::Asap, self.dialect)?;
+        let groups = self.settings.groups(Protocol::Asap)?;
 
         let config = ElementConfig {
             registrars,
             asap_transport: asap.to_transport(),
-            timers: self.timers.unwrap_or_else(|| self.profile.asap()),
-            dialect: self.dialect,
+            timers: self.settings.timers(TimerProfile::asap),
+            dialect: self.settings.dialect,
             ..ElementConfig::default()
         };
         let now = crate::driver::now();
@@ -464,9 +404,9 @@ impl PoolElementBuilder {
                 policy: std::sync::Mutex::new(self.policy),
                 events,
                 status,
-                profile: self.profile,
-                dialect: self.dialect,
-                patience: self.patience.unwrap_or_else(|| self.profile.patience()),
+                profile: self.settings.profile,
+                dialect: self.settings.dialect,
+                patience: self.settings.patience(),
             }),
         })
     }

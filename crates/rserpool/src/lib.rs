@@ -64,6 +64,7 @@ mod pool;
 mod profile;
 mod registrar;
 mod session;
+mod settings;
 mod user;
 mod watch;
 

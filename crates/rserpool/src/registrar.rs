@@ -22,8 +22,8 @@ use crate::driver::{Driver, EventHandler};
 use crate::endpoints::Endpoints;
 use crate::error::StartError;
 use crate::events;
-use crate::multicast;
 use crate::profile::TimerProfile;
+use crate::settings::{Settings, role_settings};
 
 /// A running registrar. Clones share it; it stops, without handing over, when the last one is dropped.
 ///
@@ -151,42 +151,21 @@ impl Drop for Inner {
 }
 
 /// Describes a registrar; [`start`](Self::start) starts it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RegistrarBuilder {
     server_id: Option<ServerId>,
-    dialect: Dialect,
     asap: Endpoints,
     enrp: Endpoints,
     peers: Endpoints,
     advertised: Option<IpAddr>,
-    profile: TimerProfile,
-    timers: Option<RegistrarTimers>,
     limits: RegistrarLimits,
-    links: Option<LinkConfig>,
     authorization: Option<Arc<dyn Authorization>>,
-    interfaces: Vec<String>,
-}
-
-impl Default for RegistrarBuilder {
-    fn default() -> Self {
-        Self {
-            server_id: None,
-            dialect: Dialect::Rfc,
-            asap: Endpoints::default(),
-            enrp: Endpoints::default(),
-            peers: Endpoints::default(),
-            advertised: None,
-            profile: TimerProfile::Rfc,
-            timers: None,
-            limits: RegistrarLimits::default(),
-            links: None,
-            authorization: None,
-            interfaces: Vec::new(),
-        }
-    }
+    settings: Settings<RegistrarTimers>,
 }
 
 impl RegistrarBuilder {
+    role_settings!(RegistrarTimers);
+
     /// Serves elements and users here; may be called several times. Port 0 takes a free one; 3863 is the assigned one.
     #[must_use]
     pub fn asap<E>(mut self, endpoint: E) -> Self
@@ -235,38 +214,10 @@ impl RegistrarBuilder {
         self
     }
 
-    /// The wire dialect; the RFCs' unless said otherwise.
-    #[must_use]
-    pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = dialect;
-        self
-    }
-
-    /// The timers; the RFCs' unless said otherwise.
-    #[must_use]
-    pub fn timers(mut self, profile: TimerProfile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// Every timer by itself.
-    #[must_use]
-    pub fn custom_timers(mut self, timers: RegistrarTimers) -> Self {
-        self.timers = Some(timers);
-        self
-    }
-
     /// How much it takes on.
     #[must_use]
     pub fn limits(mut self, limits: RegistrarLimits) -> Self {
         self.limits = limits;
-        self
-    }
-
-    /// The limits of each link.
-    #[must_use]
-    pub fn links(mut self, links: LinkConfig) -> Self {
-        self.links = Some(links);
         self
     }
 
@@ -281,7 +232,7 @@ impl RegistrarBuilder {
     /// times. Off unless said otherwise.
     #[must_use]
     pub fn announce(mut self, interface: impl Into<String>) -> Self {
-        self.interfaces.push(interface.into());
+        self.settings.interfaces.push(interface.into());
         self
     }
 
@@ -295,7 +246,7 @@ impl RegistrarBuilder {
             let message = "a registrar needs an endpoint to serve elements and users on: set `asap`";
             return Err(StartError::Config(message.into()));
         }
-        let links = self.links.unwrap_or_else(|| self.profile.links());
+        let links = self.settings.links();
         let mut asap_listeners = Vec::with_capacity(asap.len());
         for endpoint in &asap {
             asap_listeners.push(Listener::bind(endpoint, &links).await?);
@@ -313,18 +264,18 @@ impl RegistrarBuilder {
         };
         let defaults = RegistrarConfig::new(self.server_id.unwrap_or_else(random_server_id));
         let config = RegistrarConfig {
-            dialect: self.dialect,
+            dialect: self.settings.dialect,
             asap: asap_listeners.iter().map(advertise).collect::<Result<_, _>>()?,
             enrp: enrp_listener.as_ref().map(advertise).transpose()?,
             peers,
-            discovers_peers: !self.interfaces.is_empty(),
-            timers: self.timers.unwrap_or_else(|| self.profile.registrar()),
+            discovers_peers: !self.settings.interfaces.is_empty(),
+            timers: self.settings.timers(TimerProfile::registrar),
             limits: self.limits,
             authorization: self.authorization.unwrap_or_else(|| Arc::clone(&defaults.authorization)),
             ..defaults
         };
-        let asap_groups = multicast::join(&self.interfaces, Protocol::Asap, self.dialect)?;
-        let enrp_groups = multicast::join(&self.interfaces, Protocol::Enrp, self.dialect)?;
+        let asap_groups = self.settings.groups(Protocol::Asap)?;
+        let enrp_groups = self.settings.groups(Protocol::Enrp)?;
 
         let machine = RegistrarMachine::new(config, rand::random(), crate::driver::now())
             .map_err(|error| StartError::config(&error))?;

@@ -16,9 +16,9 @@ use crate::driver::{Driver, EventHandler};
 use crate::endpoints::Endpoints;
 use crate::error::StartError;
 use crate::events;
-use crate::multicast;
 use crate::pool::Pool;
 use crate::profile::TimerProfile;
+use crate::settings::{Settings, client_settings, role_settings};
 
 /// A pool user: one per program is enough, for any number of pools. Clones share it; it ends when the last one, and the last
 /// [`Pool`] of it, is dropped.
@@ -118,68 +118,13 @@ impl Drop for Inner {
 #[derive(Debug, Default)]
 pub struct PoolUserBuilder {
     registrars: Endpoints,
-    interfaces: Vec<String>,
-    dialect: Dialect,
-    profile: TimerProfile,
-    timers: Option<AsapTimers>,
-    links: Option<LinkConfig>,
-    patience: Option<Duration>,
+    settings: Settings<AsapTimers>,
 }
 
 impl PoolUserBuilder {
-    /// The registrars to ask, such as `tcp://10.0.0.1:3863`.
-    #[must_use]
-    pub fn registrars<I>(mut self, registrars: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: TryInto<Endpoint>,
-        StartError: From<<I::Item as TryInto<Endpoint>>::Error>,
-    {
-        self.registrars.add_all(registrars);
-        self
-    }
+    client_settings!();
 
-    /// Hears announcements of registrars on this network interface; may be called several times.
-    #[must_use]
-    pub fn discover(mut self, interface: impl Into<String>) -> Self {
-        self.interfaces.push(interface.into());
-        self
-    }
-
-    /// The wire dialect; the RFCs' unless said otherwise.
-    #[must_use]
-    pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = dialect;
-        self
-    }
-
-    /// The timers; the RFCs' unless said otherwise.
-    #[must_use]
-    pub fn timers(mut self, profile: TimerProfile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// Every timer by itself.
-    #[must_use]
-    pub fn custom_timers(mut self, timers: AsapTimers) -> Self {
-        self.timers = Some(timers);
-        self
-    }
-
-    /// The limits of each link to a registrar.
-    #[must_use]
-    pub fn links(mut self, links: LinkConfig) -> Self {
-        self.links = Some(links);
-        self
-    }
-
-    /// How long calls such as [`Pool::connect`] go on trying while no element is reachable.
-    #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
-        self
-    }
+    role_settings!(AsapTimers);
 
     /// Starts the pool user; it looks for a registrar in the background. Must be called on a tokio runtime.
     ///
@@ -187,14 +132,14 @@ impl PoolUserBuilder {
     /// When a setting is wrong.
     pub async fn build(self) -> Result<PoolUser, StartError> {
         let registrars = self.registrars.get()?;
-        if registrars.is_empty() && self.interfaces.is_empty() {
+        if registrars.is_empty() && self.settings.interfaces.is_empty() {
             return Err(StartError::NoRegistrars);
         }
-        let groups = multicast::join(&self.interfaces, Protocol::Asap, self.dialect)?;
+        let groups = self.settings.groups(Protocol::Asap)?;
         let config = UserConfig {
             registrars,
-            timers: self.timers.unwrap_or_else(|| self.profile.asap()),
-            dialect: self.dialect,
+            timers: self.settings.timers(TimerProfile::asap),
+            dialect: self.settings.dialect,
             ..UserConfig::default()
         };
         let machine = UserMachine::new(config, rand::random(), crate::driver::now())
@@ -203,20 +148,19 @@ impl PoolUserBuilder {
         let requests = Requests::default();
         let (events, _) = broadcast::channel(events::BACKLOG);
         let handler = Handler { requests: Arc::clone(&requests), events: events.clone() };
-        let driver = Driver::start(machine, self.links.unwrap_or_else(|| self.profile.links()), handler);
+        let driver = Driver::start(machine, self.settings.links(), handler);
         for group in groups {
             driver.join(Protocol::Asap, group);
         }
-        let patience = self.patience.unwrap_or_else(|| self.profile.patience());
         let watches = crate::watch::Watches::default();
         let inner = Inner {
             driver,
             requests,
             events,
             watches,
-            profile: self.profile,
-            dialect: self.dialect,
-            patience,
+            profile: self.settings.profile,
+            dialect: self.settings.dialect,
+            patience: self.settings.patience(),
         };
         Ok(PoolUser { inner: Arc::new(inner) })
     }
