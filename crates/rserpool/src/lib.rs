@@ -92,3 +92,8 @@ pub use rserpool_machine::Endpoint;
 pub use rserpool_wire::{
     Dialect, Load, PeIdentifier, Policy, PoolHandle, RegistrationLife, ServerId, Transport,
 };
+
+/// The examples of the README must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
