@@ -1,7 +1,13 @@
-//! Building the tests of a package on the host, where there is a compiler and more than one processor.
+//! Building on the host, where there is a compiler and more than one processor: the tests of a package, and the project's
+//! command.
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Names the project's command to the commands inside; outside, one that is built already.
+pub(crate) const COMMAND_VARIABLE: &str = "RSERPOOL_COMMAND";
 
 /// Builds the tests of a package, of the workspace whose manifest this is, and returns the programs. Documentation tests are
 /// not among them.
@@ -9,21 +15,42 @@ use std::process::{Command, Stdio};
 /// # Errors
 /// If they cannot be built; why is on standard error.
 pub fn test_programs(manifest: &Path, package: &str) -> io::Result<Vec<PathBuf>> {
+    let is_test = |message: &Value| message.pointer("/profile/test").is_some_and(|test| test == true);
+    build(&["test", "--no-run", "-p", package], manifest, is_test)
+}
+
+/// Builds the `rserpool` command of the project that this package belongs to, and returns it. What `RSERPOOL_COMMAND` names
+/// is taken instead.
+///
+/// # Errors
+/// If it cannot be built; why is on standard error.
+pub fn project_command() -> io::Result<PathBuf> {
+    if let Some(command) = std::env::var_os(COMMAND_VARIABLE) {
+        return Ok(command.into());
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let is_command = |message: &Value| message.pointer("/target/name").is_some_and(|name| name == "rserpool");
+    let built = build(&["build", "-p", "rserpool-cli"], &manifest, is_command)?;
+    built.into_iter().next().ok_or_else(|| io::Error::other("rserpool-cli has no program `rserpool`"))
+}
+
+/// Runs cargo, and returns those programs that are `wanted`, by what cargo says of each.
+fn build(arguments: &[&str], manifest: &Path, wanted: impl Fn(&Value) -> bool) -> io::Result<Vec<PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["test", "--no-run", "--quiet", "--message-format=json", "-p", package, "--manifest-path"])
+        .args(arguments)
+        .args(["--quiet", "--message-format=json", "--manifest-path"])
         .arg(manifest)
         .stderr(Stdio::inherit())
         .output()?;
     if !built.status.success() {
-        return Err(io::Error::other(format!("the tests of {package} cannot be built")));
+        return Err(io::Error::other(format!("`cargo {}` fails", arguments.join(" "))));
     }
     let mut programs = Vec::new();
     for line in built.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let message: serde_json::Value = serde_json::from_slice(line)?;
-        let is_test = message.pointer("/profile/test").is_some_and(|test| test == true);
-        if let Some(program) = message.get("executable").and_then(serde_json::Value::as_str)
-            && is_test
+        let message: Value = serde_json::from_slice(line)?;
+        if let Some(program) = message.get("executable").and_then(Value::as_str)
+            && wanted(&message)
         {
             programs.push(PathBuf::from(program));
         }

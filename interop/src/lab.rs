@@ -1,10 +1,12 @@
 //! Tests whose body runs inside: the same test program is started again there, with the name of the one test.
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
+use crate::cargo::{COMMAND_VARIABLE, project_command};
 use crate::job::{Files, INSIDE, LAB_VARIABLE, REQUIRED};
-use crate::machine::{Machine, missing};
+use crate::machine::{LabError, Machine, missing, missing_of};
 use crate::network::Network;
 
 /// Whether this process runs in a kernel that was booted by this crate.
@@ -18,7 +20,11 @@ pub fn inside() -> bool {
 /// # Panics
 /// If it is required, and not installed.
 pub fn skipped() -> bool {
-    let Some(missing) = missing() else { return false };
+    skipped_for(missing())
+}
+
+fn skipped_for(missing: Option<LabError>) -> bool {
+    let Some(missing) = missing else { return false };
     assert!(std::env::var_os(LAB_VARIABLE).is_none_or(|value| value != REQUIRED), "{missing}");
     let test = std::thread::current().name().unwrap_or("test").to_owned();
     // Past the test framework, which would show it for tests that fail only.
@@ -44,6 +50,9 @@ pub fn skipped() -> bool {
 pub struct Lab {
     test: &'static str,
     machine: Machine,
+    needs: Vec<&'static str>,
+    needs_command: bool,
+    afterwards: fn(&Path),
 }
 
 impl Lab {
@@ -53,7 +62,21 @@ impl Lab {
         for name in ["RUST_BACKTRACE", "RUST_LOG"] {
             machine.environment.extend(std::env::var(name).map(|value| (name.to_owned(), value)));
         }
-        Self { test, machine }
+        Self { test, machine, needs: Vec::new(), needs_command: false, afterwards: |_| {} }
+    }
+
+    /// Skips the test where these programs are not installed.
+    #[must_use]
+    pub fn needs(mut self, programs: &[&'static str]) -> Self {
+        self.needs.extend(programs);
+        self
+    }
+
+    /// Builds the project's command before, for [`Network::rserpool`].
+    #[must_use]
+    pub fn needs_command(mut self) -> Self {
+        self.needs_command = true;
+        self
     }
 
     /// Sets how many hosts there are. Default 1.
@@ -77,6 +100,14 @@ impl Lab {
         self
     }
 
+    /// Sets what is to be done outside when the body has succeeded, with the folder of its captures. It is kept if that
+    /// panics.
+    #[must_use]
+    pub fn afterwards(mut self, check: fn(&Path)) -> Self {
+        self.afterwards = check;
+        self
+    }
+
     /// Runs the body inside.
     ///
     /// # Panics
@@ -88,11 +119,12 @@ impl Lab {
                 Err(error) => panic!("{}: {error}", self.test),
             }
         }
-        if skipped() {
+        if skipped_for(missing().or_else(|| missing_of(&self.needs))) {
             return;
         }
+        let test = self.test;
         if let Err(problem) = self.run_in_guest() {
-            panic!("{}: {problem}", self.test);
+            panic!("{test}: {problem}");
         }
     }
 
@@ -101,7 +133,12 @@ impl Lab {
         Network::current()
     }
 
-    fn run_in_guest(&self) -> Result<(), Box<dyn std::error::Error>> {
+    fn run_in_guest(mut self) -> Result<(), Box<dyn std::error::Error>> {
+        if self.needs_command {
+            let command = project_command()?;
+            let command = command.to_str().ok_or("the command's path is not UTF-8")?;
+            self.machine.environment.insert(COMMAND_VARIABLE.to_owned(), command.to_owned());
+        }
         let program = std::env::current_exe()?;
         let program = program.to_str().ok_or("the test program's path is not UTF-8")?;
         let command = [program, "--exact", self.test, "--nocapture", "--test-threads=1"];
@@ -120,6 +157,9 @@ impl Lab {
             outcome.kept.keep(false);
             return Err("there is no test of this name".into());
         }
+        outcome.kept.keep(true);
+        (self.afterwards)(&folder);
+        outcome.kept.keep(false);
         Ok(())
     }
 }

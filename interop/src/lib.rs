@@ -5,7 +5,7 @@
 //! * [`Machine`] boots the kernel with a list of commands, forwards what they write, and has their status.
 //! * [`Lab`] runs the body of a test in such a kernel: the same test program is started again inside.
 //! * [`Network`] is what such a body works with: hosts to start processes on, and cables to cut.
-//! * [`test_programs`] builds the tests of a package outside, to be run inside.
+//! * [`test_programs`] and [`project_command`] build outside what is to be run inside.
 //! * The `lab` command does the same by hand, and is the first process of the kernel.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -20,9 +20,11 @@ mod job;
 mod lab;
 mod machine;
 mod network;
+mod scenario;
 
-pub use cargo::test_programs;
+pub use cargo::{project_command, test_programs};
 pub use guest::run_as_first_process;
 pub use lab::{Lab, inside, skipped};
 pub use machine::{Kept, LabError, Machine, Outcome, TIMED_OUT, missing};
 pub use network::{Network, Running};
+pub use scenario::{Hosts, Process, Scenario, until};

@@ -16,7 +16,8 @@ use crate::job::{Files, JOB_VARIABLE, Job, OUTPUT_ENDS, OUTPUT_FOLLOWS};
 
 const KERNEL: &str = "linux.uml";
 const NEEDED: [&str; 4] = [KERNEL, "modprobe", "ip", "tcpdump"];
-const ADVICE: &str = "apt-get install user-mode-linux kmod iproute2 tcpdump iptables";
+const ADVICE: &str = "apt-get install user-mode-linux kmod iproute2 tcpdump iptables, \
+    and rsplib-registrar rsplib-services rsplib-tools for the reference implementation";
 
 /// The status of commands that were ended because of the time limit, as with timeout(1).
 pub const TIMED_OUT: i32 = 124;
@@ -106,7 +107,12 @@ pub enum LabError {
 
 /// What is needed and not installed.
 pub fn missing() -> Option<LabError> {
-    let program = NEEDED.into_iter().find(|name| find(name).is_none())?;
+    missing_of(&NEEDED)
+}
+
+/// Which of these programs is not installed.
+pub(crate) fn missing_of(programs: &[&'static str]) -> Option<LabError> {
+    let program = programs.iter().find(|name| find(name).is_none())?;
     Some(LabError::Missing { program })
 }
 

@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::cargo::COMMAND_VARIABLE;
 use crate::job::{Files, Job};
 
 /// The hosts and networks of the kernel in which this process runs.
@@ -91,6 +92,11 @@ impl Network {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &namespace(host)]).arg(program).stdin(Stdio::null());
         command
+    }
+
+    /// The project's command, to run on a host. Needs [`Lab::needs_command`](crate::Lab::needs_command).
+    pub fn rserpool(&self, host: u8) -> Command {
+        self.on(host, std::env::var_os(COMMAND_VARIABLE).unwrap_or_else(|| "rserpool".into()))
     }
 
     /// Pulls a host's cable: its packets on this network, and those to it, vanish without a sound.

@@ -141,10 +141,18 @@ impl RegistrarTimers {
     /// Every default of RFC 5353 §4.2 and RFC 5352 §7, and careful values where the RFCs have none.
     #[must_use]
     pub const fn rfc() -> Self {
+        Self::of_dialect(Dialect::Rfc)
+    }
+
+    /// As [`rfc`](Self::rfc), but peers are watched at the pace of the dialect ([`Dialect::peer_times`]): all registrars of a
+    /// scope must agree on when one is dead.
+    #[must_use]
+    pub const fn of_dialect(dialect: Dialect) -> Self {
+        let [heartbeat_cycle, max_time_last_heard, max_time_no_response] = dialect.peer_times();
         Self {
-            heartbeat_cycle: Duration::from_secs(30),
-            max_time_last_heard: Duration::from_secs(61),
-            max_time_no_response: Duration::from_secs(5),
+            heartbeat_cycle,
+            max_time_last_heard,
+            max_time_no_response,
             mentor_patience: Duration::from_secs(10),
             mentor_retry: Duration::from_secs(3),
             reconnect_min: Duration::from_secs(1),
@@ -252,6 +260,14 @@ mod tests {
         assert_eq!(RegistrarTimers::default(), RegistrarTimers::rfc());
         assert_eq!(RegistrarTimers::rfc().validate(), Ok(()));
         assert_eq!(RegistrarTimers::fast().validate(), Ok(()));
+        assert_eq!(RegistrarTimers::of_dialect(Dialect::Rsplib).validate(), Ok(()));
+    }
+
+    #[test]
+    fn in_the_rsplib_dialect_heartbeats_come_before_the_reference_implementation_misses_them() {
+        let reference_asks_after = Duration::from_secs(5);
+        assert!(RegistrarTimers::of_dialect(Dialect::Rsplib).heartbeat_cycle * 2 < reference_asks_after);
+        assert!(RegistrarTimers::rfc().heartbeat_cycle > reference_asks_after, "hence the difference");
     }
 
     #[test]

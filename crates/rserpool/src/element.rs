@@ -10,7 +10,7 @@ use rserpool_asap::{
     AsapTimers, ElementConfig, ElementEvent, ElementMachine, ElementRegistration, RegistrationId,
 };
 use rserpool_machine::{Endpoint, Protocol, Scheme};
-use rserpool_transport::{LinkConfig, Listener};
+use rserpool_transport::{LinkConfig, Listener, Security, TransportError};
 use rserpool_wire::{
     Dialect, Load, OperationError, PeIdentifier, Policy, PoolHandle, RegistrationLife, ServerId, Transport,
 };
@@ -346,20 +346,20 @@ impl PoolElementBuilder {
             }
         }
         let links = self.settings.links();
-        let listen = match self.listen {
-            Some(listen) => listen.get()?.into_iter().next(),
+        let listener = listen(self.listen, &registrars, &links).await?;
+        let asap = match &listener {
+            Some(listener) => {
+                advertise::endpoint(listener.local_endpoint(), self.advertised, registrars.first())?
+                    .to_transport()
+            }
             None => None,
         };
-        // Registrars reach the element by the transport that it reaches them by.
-        let scheme = registrars.first().map_or(Scheme::Tcp, Endpoint::scheme);
-        let anywhere = || Endpoint::new(scheme, (Ipv4Addr::UNSPECIFIED, 0).into());
-        let listener = Listener::bind(&listen.unwrap_or_else(anywhere), &links).await?;
-        let asap = advertise::endpoint(listener.local_endpoint(), self.advertised, registrars.first())?;
         let groups = self.settings.groups(Protocol::Asap)?;
 
         let config = ElementConfig {
+            secured: registrars.iter().any(|registrar| registrar.scheme().is_secured()),
             registrars,
-            asap_transport: asap.to_transport(),
+            asap_transport: asap,
             timers: self.settings.timers(TimerProfile::asap),
             dialect: self.settings.dialect,
             ..ElementConfig::default()
@@ -390,7 +390,9 @@ impl PoolElementBuilder {
             status: status_sender,
         };
         let driver = Driver::start(machine, links, handler);
-        driver.listen(Protocol::Asap, listener);
+        if let Some(listener) = listener {
+            driver.listen(Protocol::Asap, listener);
+        }
         for group in groups {
             driver.join(Protocol::Asap, group);
         }
@@ -409,6 +411,28 @@ impl PoolElementBuilder {
                 patience: self.settings.patience(),
             }),
         })
+    }
+}
+
+/// Listens for registrars: where the user says, otherwise on a free port of the transport that the registrars are reached by.
+/// `None` for an element of a secured scope that has nothing to prove itself with to those who connect to it: when its registrar
+/// dies, it registers elsewhere by itself.
+async fn listen(
+    chosen: Option<Endpoints>,
+    registrars: &[Endpoint],
+    links: &LinkConfig,
+) -> Result<Option<Listener>, StartError> {
+    if let Some(endpoint) =
+        chosen.map(Endpoints::get).transpose()?.and_then(|chosen| chosen.into_iter().next())
+    {
+        return Ok(Some(Listener::bind(&endpoint, links).await?));
+    }
+    let scheme = registrars.first().map_or(Scheme::Tcp, Endpoint::scheme);
+    let anywhere = Endpoint::new(scheme, (Ipv4Addr::UNSPECIFIED, 0).into());
+    match Listener::bind(&anywhere, links).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(TransportError::SecurityMissing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

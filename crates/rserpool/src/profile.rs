@@ -6,6 +6,7 @@ use std::time::Duration;
 use rserpool_asap::AsapTimers;
 use rserpool_enrp::RegistrarTimers;
 use rserpool_transport::{LinkConfig, SctpTimers};
+use rserpool_wire::Dialect;
 
 /// Which timers a role runs with. Roles of different profiles work together, at the pace of the slower one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -25,9 +26,12 @@ impl TimerProfile {
         }
     }
 
-    pub(crate) fn registrar(self) -> RegistrarTimers {
+    /// The timers of a registrar. In the rsplib dialect, [`Rfc`](Self::Rfc) has heartbeats that the reference implementation
+    /// does not miss.
+    #[must_use]
+    pub const fn registrar(self, dialect: Dialect) -> RegistrarTimers {
         match self {
-            Self::Rfc => RegistrarTimers::rfc(),
+            Self::Rfc => RegistrarTimers::of_dialect(dialect),
             Self::Fast => RegistrarTimers::fast(),
         }
     }

@@ -11,7 +11,7 @@ use rserpool_enrp::{
 };
 use rserpool_handlespace::Handlespace;
 use rserpool_machine::{Endpoint, Protocol};
-use rserpool_transport::{LinkConfig, Listener};
+use rserpool_transport::{LinkConfig, Listener, Security};
 use rserpool_wire::{Dialect, ServerId};
 use tokio::sync::{broadcast, watch};
 use tracing::field::display;
@@ -269,7 +269,7 @@ impl RegistrarBuilder {
             enrp: enrp_listener.as_ref().map(advertise).transpose()?,
             peers,
             discovers_peers: !self.settings.interfaces.is_empty(),
-            timers: self.settings.timers(TimerProfile::registrar),
+            timers: self.settings.timers(|profile| profile.registrar(self.settings.dialect)),
             limits: self.limits,
             authorization: self.authorization.unwrap_or_else(|| Arc::clone(&defaults.authorization)),
             ..defaults

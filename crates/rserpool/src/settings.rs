@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use rserpool_machine::Protocol;
-use rserpool_transport::{LinkConfig, Multicast, TransportError};
+use rserpool_transport::{LinkConfig, Multicast, Security, TransportError};
 use rserpool_wire::Dialect;
 
 use crate::multicast;
@@ -15,6 +15,7 @@ pub(crate) struct Settings<T> {
     pub(crate) profile: TimerProfile,
     pub(crate) timers: Option<T>,
     pub(crate) links: Option<LinkConfig>,
+    pub(crate) security: Option<Security>,
     /// Network interfaces for multicast.
     pub(crate) interfaces: Vec<String>,
     pub(crate) patience: Option<Duration>,
@@ -23,7 +24,8 @@ pub(crate) struct Settings<T> {
 impl<T> Default for Settings<T> {
     fn default() -> Self {
         let (dialect, profile) = (Dialect::Rfc, TimerProfile::Rfc);
-        Self { dialect, profile, timers: None, links: None, interfaces: Vec::new(), patience: None }
+        let interfaces = Vec::new();
+        Self { dialect, profile, timers: None, links: None, security: None, interfaces, patience: None }
     }
 }
 
@@ -34,7 +36,11 @@ impl<T: Copy> Settings<T> {
     }
 
     pub(crate) fn links(&self) -> LinkConfig {
-        self.links.clone().unwrap_or_else(|| self.profile.links())
+        let mut links = self.links.clone().unwrap_or_else(|| self.profile.links());
+        if self.security.is_some() {
+            links.security.clone_from(&self.security);
+        }
+        links
     }
 
     pub(crate) fn patience(&self) -> Duration {
@@ -75,6 +81,14 @@ macro_rules! role_settings {
         #[must_use]
         pub fn links(mut self, links: LinkConfig) -> Self {
             self.settings.links = Some(links);
+            self
+        }
+
+        /// Keys and certificates for `tls://` endpoints, which cannot be used without. Keep a clone to replace them later
+        /// ([`Security::reload`]).
+        #[must_use]
+        pub fn security(mut self, security: Security) -> Self {
+            self.settings.security = Some(security);
             self
         }
     };

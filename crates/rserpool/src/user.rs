@@ -7,7 +7,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use rserpool_asap::{AsapTimers, Freshness, RequestId, ResolveError, UserConfig, UserEvent, UserMachine};
 use rserpool_machine::{Endpoint, Protocol};
-use rserpool_transport::LinkConfig;
+use rserpool_transport::{LinkConfig, Security};
 use rserpool_wire::{Dialect, PoolHandle};
 use tokio::sync::{broadcast, oneshot};
 use tracing::debug;
@@ -137,6 +137,7 @@ impl PoolUserBuilder {
         }
         let groups = self.settings.groups(Protocol::Asap)?;
         let config = UserConfig {
+            secured: registrars.iter().any(|registrar| registrar.scheme().is_secured()),
             registrars,
             timers: self.settings.timers(TimerProfile::asap),
             dialect: self.settings.dialect,

@@ -111,6 +111,7 @@ impl SctpHalf {
 /// Accepts and opens associations at one port.
 pub(crate) struct SctpAcceptor {
     socket: SctpSocket,
+    is_ipv4: bool,
     /// Links that were asked for and are not up yet.
     opening: Mutex<HashMap<AssocId, oneshot::Sender<Result<SctpStream, String>>>>,
 }
@@ -127,7 +128,8 @@ impl SctpAcceptor {
         let bound = socket.local_addrs().map_err(failed)?;
         let local =
             Endpoint::multi_homed(endpoint.scheme(), reachable(bound)).unwrap_or_else(|| endpoint.clone());
-        Ok((Self { socket, opening: Mutex::default() }, local))
+        let is_ipv4 = addresses.iter().all(SocketAddr::is_ipv4);
+        Ok((Self { socket, is_ipv4, opening: Mutex::default() }, local))
     }
 
     /// Waits for the next association that somebody else opened, and completes those opened here meanwhile: nothing is opened
@@ -169,7 +171,7 @@ impl SctpAcceptor {
         remote: &Endpoint,
         config: &LinkConfig,
     ) -> Result<Link, TransportError> {
-        let addresses = addresses(remote).await?;
+        let addresses = destinations(addresses(remote).await?, self.is_ipv4);
         let failed = |why: String| connect_failed(remote, &addresses, io::Error::other(why));
         let (up, coming) = oneshot::channel();
         {
@@ -200,7 +202,7 @@ impl SctpAcceptor {
 
 /// Opens an association from any port.
 pub(crate) async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Link, TransportError> {
-    let addresses = addresses(remote).await?;
+    let addresses = destinations(addresses(remote).await?, false);
     let settings = socket_config(config);
     let connecting = SctpStream::connect(&addresses, &settings);
     match timeout(config.connect_timeout, connecting).await {
@@ -229,6 +231,13 @@ fn reachable(bound: Vec<SocketAddr>) -> Vec<SocketAddr> {
         IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
     };
     if bound.iter().any(reachable) { bound.into_iter().filter(reachable).collect() } else { bound }
+}
+
+/// Of the addresses that somebody named, those to connect to. The reference implementation may name all that a host has; the
+/// kernel takes all of them or none.
+fn destinations(named: Vec<SocketAddr>, from_ipv4: bool) -> Vec<SocketAddr> {
+    let has_v4 = named.iter().any(SocketAddr::is_ipv4);
+    reachable(named.into_iter().filter(|address| !(from_ipv4 && has_v4) || address.is_ipv4()).collect())
 }
 
 const fn payload_protocol(protocol: Protocol) -> u32 {
@@ -273,4 +282,21 @@ fn bind_failed(endpoint: &Endpoint, error: Error) -> TransportError {
 fn connect_failed(remote: &Endpoint, addresses: &[SocketAddr], source: io::Error) -> TransportError {
     let address = addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     TransportError::Connect { endpoint: remote.clone(), address, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_connected_to_is_left_out_unless_there_is_nothing_else() {
+        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().expect("an address")).collect()
+        };
+        let named = addresses(&["127.0.0.1:1", "[::1]:1", "192.0.2.1:1", "[2001:db8::1]:1", "[fe80::1]:1"]);
+        assert_eq!(destinations(named.clone(), false), addresses(&["192.0.2.1:1", "[2001:db8::1]:1"]));
+        assert_eq!(destinations(named, true), addresses(&["192.0.2.1:1"]));
+        let nothing_else = addresses(&["127.0.0.1:1"]);
+        assert_eq!(destinations(nothing_else.clone(), true), nothing_else);
+    }
 }

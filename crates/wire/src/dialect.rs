@@ -57,6 +57,17 @@ impl Dialect {
         }
     }
 
+    /// PEER-HEARTBEAT-CYCLE, MAX-TIME-LAST-HEARD and MAX-TIME-NO-RESPONSE (RFC 5353 §4.2). A registrar with the RFC's
+    /// heartbeat would be silent for too long for the reference implementation, which then asks, and after another 5 s takes
+    /// it over.
+    #[must_use]
+    pub const fn peer_times(self) -> [Duration; 3] {
+        match self {
+            Self::Rfc => [Duration::from_secs(30), Duration::from_secs(61), Duration::from_secs(5)],
+            Self::Rsplib => [Duration::from_millis(2_444), Duration::from_secs(5), Duration::from_secs(5)],
+        }
+    }
+
     /// The multicast groups of server announcements, assigned by IANA (RFC 5352 §8.4) or local. The IPv6 group is
     /// link-local scope.
     #[must_use]

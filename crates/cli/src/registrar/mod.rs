@@ -107,10 +107,7 @@ impl Settings {
             let message = "no endpoint to serve elements and users on: give --asap tcp://HOST:PORT, or `asap` in the file";
             return Err(Failure::usage(message));
         }
-        let mut timers = match flags.timers.unwrap_or_default() {
-            TimerProfile::Rfc => RegistrarTimers::rfc(),
-            TimerProfile::Fast => RegistrarTimers::fast(),
-        };
+        let mut timers = flags.timers.unwrap_or_default().registrar(flags.dialect.unwrap_or_default());
         timing.apply(&mut timers);
         Ok(Self { flags, timers, limits })
     }

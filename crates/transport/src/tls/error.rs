@@ -219,8 +219,14 @@ fn describe(error: CertificateError) -> String {
         }
         E::Revoked => "it is revoked".to_owned(),
         E::NotValidForNameContext { expected, presented } => {
-            format!("it is not for {}, but for {}", expected.to_str(), presented.join(", "))
+            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+            format!("it is not for {}, but for {}", expected.to_str(), names.join(", "))
         }
         error => error.to_string(),
     }
+}
+
+/// A name without its kind: rustls says `DnsName("a.example")`.
+fn bare(name: &str) -> &str {
+    name.split_once('(').map_or(name, |(_, name)| name.trim_end_matches(')').trim_matches('"'))
 }

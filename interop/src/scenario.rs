@@ -1,0 +1,278 @@
+//! Tests in which several programs take part, the project's own command and those of the reference implementation: started
+//! on hosts of a laboratory, with their output in files that are kept with the captures, and followed with deadlines.
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::Write;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::job::Files;
+use crate::lab::Lab;
+use crate::network::{Network, Running};
+
+/// Of the reference implementation, and what reads captures.
+const PROGRAMS: [&str; 5] = ["rspregistrar", "rspserver", "rspterminal", "hsdump", "tshark"];
+
+/// How long to wait for what has no time of its own. The kernel is slow, and programs take a while to start in it.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A test on hosts on which both implementations can be started.
+///
+/// It is skipped, and says so, where one of them or user-mode Linux is missing, unless the environment has
+/// `RSERPOOL_LAB=required`.
+///
+/// ```no_run
+/// # use rserpool_interop::Scenario;
+/// #[test]
+/// fn an_element_registers() {
+///     Scenario::new("an_element_registers").hosts(2).run(|hosts| {
+///         let _registrar = hosts.registrar(1, &[]);
+///         let _element = hosts.rsplib(2, "rspserver", &["-echo", "-registrar=10.9.0.1:3863"]);
+///         hosts.rserpool(2, &["watch", "--pool", "EchoPool", "--registrar", "sctp://10.9.0.1:3863"]).prints("added");
+///     });
+/// }
+/// ```
+pub struct Scenario(Lab);
+
+impl Scenario {
+    /// For the test of this name.
+    pub fn new(test: &'static str) -> Self {
+        Self(Lab::new(test))
+    }
+
+    /// Sets how many hosts there are. Default 1.
+    #[must_use]
+    pub fn hosts(self, hosts: u8) -> Self {
+        Self(self.0.hosts(hosts))
+    }
+
+    /// Sets how many networks there are. Default 1.
+    #[must_use]
+    pub fn networks(self, networks: u8) -> Self {
+        Self(self.0.networks(networks))
+    }
+
+    /// Sets how long the test may take. Default 2 minutes.
+    #[must_use]
+    pub fn time_limit(self, limit: Duration) -> Self {
+        Self(self.0.time_limit(limit))
+    }
+
+    /// Sets what is to be done outside when the body has succeeded, with the folder of its captures.
+    #[must_use]
+    pub fn afterwards(self, check: fn(&Path)) -> Self {
+        Self(self.0.afterwards(check))
+    }
+
+    /// Runs the body inside.
+    ///
+    /// # Panics
+    /// If it panics, takes too long, or cannot be run.
+    #[allow(clippy::panic, reason = "this is how a test fails")]
+    pub fn run(self, body: impl FnOnce(&Hosts<'_>)) {
+        self.0.needs(&PROGRAMS).needs_command().run(|network| match Hosts::new(network) {
+            Ok(hosts) => body(&hosts),
+            Err(error) => panic!("{error}"),
+        });
+    }
+}
+
+/// The hosts of a scenario: a [`Network`], and ways to start programs on it.
+pub struct Hosts<'a> {
+    network: &'a Network,
+    folder: PathBuf,
+    started: AtomicU32,
+}
+
+impl Deref for Hosts<'_> {
+    type Target = Network;
+    fn deref(&self) -> &Network {
+        self.network
+    }
+}
+
+impl<'a> Hosts<'a> {
+    fn new(network: &'a Network) -> std::io::Result<Self> {
+        let folder = Files::of_environment()?.folder;
+        Ok(Self { network, folder, started: AtomicU32::new(0) })
+    }
+
+    /// Starts our registrar on a host, at the assigned SCTP ports of its address on network 1, with the reference
+    /// implementation's dialect, and waits until it is ready. Its identifier is the number of the host; its administrative
+    /// service is at port 8080.
+    pub fn registrar(&self, host: u8, more: &[&str]) -> Process {
+        let registrar = self.start_registrar(host, more);
+        registrar.prints("ready ");
+        registrar
+    }
+
+    /// As [`registrar`](Self::registrar), without waiting.
+    pub fn start_registrar(&self, host: u8, more: &[&str]) -> Process {
+        let [address, _] = self.addresses(host, 1);
+        let asap = format!("--asap=sctp://{address}:3863");
+        let enrp = format!("--enrp=sctp://{address}:9901");
+        let (admin, id) = (format!("--admin={address}:8080"), format!("--id={host}"));
+        let arguments = ["registrar", &asap, &enrp, &admin, &id];
+        self.rserpool(host, &[&arguments, more].concat())
+    }
+
+    /// Starts the project's command on a host, with the reference implementation's dialect.
+    pub fn rserpool(&self, host: u8, arguments: &[&str]) -> Process {
+        let name = arguments.first().copied().unwrap_or_default();
+        self.start(name, host, self.network.rserpool(host).args(arguments).arg("--dialect=rsplib"))
+    }
+
+    /// Starts a program of the reference implementation on a host.
+    pub fn rsplib(&self, host: u8, program: &str, arguments: &[&str]) -> Process {
+        self.start(program, host, self.on(host, program).args(arguments).arg("-logcolor=off"))
+    }
+
+    #[allow(clippy::panic, reason = "this is how a test fails")]
+    fn start(&self, name: &str, host: u8, command: &mut Command) -> Process {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let output = self.folder.join(format!("{number:02}-n{host}-{name}.log"));
+        let mut started = || {
+            let file = File::create(&output)?;
+            Running::start(command.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file))
+        };
+        match started() {
+            Ok(running) => Process { running, output, seen: Cell::new(0) },
+            Err(error) => panic!("{command:?}: {error}"),
+        }
+    }
+
+    /// Runs the project's command on a host to its end, and returns what it prints.
+    ///
+    /// # Errors
+    /// With what it prints if it fails.
+    pub fn ask(&self, host: u8, arguments: &[&str]) -> Result<String, String> {
+        answer(self.network.rserpool(host).args(arguments))
+    }
+
+    /// What our registrar on a host has, as `rserpool dump --json` prints it; `Null` if it does not answer.
+    pub fn dump(&self, host: u8) -> serde_json::Value {
+        let [address, _] = self.addresses(host, 1);
+        let answer = self.ask(host, &["dump", "--json", &format!("--admin=http://{address}:8080")]);
+        answer.ok().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+    }
+}
+
+fn answer(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// A program that runs on a host until this is dropped, and its output so far.
+pub struct Process {
+    running: Running,
+    output: PathBuf,
+    /// How many bytes of the output have been found already.
+    seen: Cell<usize>,
+}
+
+#[allow(clippy::panic, reason = "this is how a test fails")]
+impl Process {
+    /// Waits until it prints a line that contains `text`, after the last line that was waited for, and returns it.
+    ///
+    /// # Panics
+    /// If it does not within half a minute.
+    pub fn prints(&self, text: &str) -> String {
+        self.prints_within(PATIENCE, text)
+    }
+
+    /// As [`prints`](Self::prints), with a time to wait.
+    ///
+    /// # Panics
+    /// If it does not print the line in time.
+    pub fn prints_within(&self, time: Duration, text: &str) -> String {
+        let deadline = Instant::now() + time;
+        loop {
+            if let Some(line) = self.find(text) {
+                return line;
+            }
+            if Instant::now() >= deadline {
+                let (name, printed) = (self.output.display(), self.printed());
+                panic!("no new line with `{text}` within {time:?}; {name}:\n{printed}");
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The next line that contains `text`, if it has been printed already.
+    pub fn find(&self, text: &str) -> Option<String> {
+        let printed = self.printed();
+        let news = printed.get(self.seen.get()..)?;
+        let mut end = self.seen.get();
+        for line in news.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            end += line.len();
+            if line.contains(text) {
+                self.seen.set(end);
+                return Some(line.trim_end().to_owned());
+            }
+        }
+        None
+    }
+
+    /// All that it has printed.
+    pub fn printed(&self) -> String {
+        fs::read(&self.output).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// If it does not read any more.
+    pub fn tell(&mut self, line: &str) {
+        let written = self.running.child().stdin.as_mut().map(|input| writeln!(input, "{line}"));
+        if !matches!(written, Some(Ok(()))) {
+            panic!("{} does not read: {written:?}", self.output.display());
+        }
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.running.child().try_wait(), Ok(None))
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn signal(&self, signal: Signal) {
+        self.running.signal(signal).unwrap_or_else(|error| panic!("{}: {error}", self.output.display()));
+    }
+
+    /// Asks it to end with `signal`, and waits until it has.
+    ///
+    /// # Panics
+    /// If it does not end within half a minute.
+    pub fn end(mut self, signal: Signal) {
+        self.signal(signal);
+        until("the process has ended", PATIENCE, || !self.is_running());
+    }
+
+    /// Ends it at once; see [`Running::kill`].
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+/// Waits until the condition is true.
+///
+/// # Panics
+/// If that takes longer than `time`.
+pub fn until(what: &str, time: Duration, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {time:?}: {what}");
+        thread::sleep(POLL);
+    }
+}

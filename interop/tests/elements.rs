@@ -1,0 +1,92 @@
+//! Elements of the reference implementation at our registrar: they register, stay, and are missed when they are gone.
+use std::time::Duration;
+
+use rserpool_interop::{Hosts, Process, Scenario, until};
+use rustix::process::Signal;
+
+const REGISTRAR: &str = "-registrar=10.9.0.1:3863";
+const URL: &str = "sctp://10.9.0.1:3863";
+
+/// What `rspserver -policy=` takes, and what our command calls it. The last three are not in RFC 5356.
+const POLICIES: [(&str, &str); 12] = [
+    ("RoundRobin", "rr"),
+    ("WeightedRoundRobin:2", "wrr:2"),
+    ("Random", "rand"),
+    ("WeightedRandom:3", "wrand:3"),
+    ("Priority:7", "prio:7"),
+    ("LeastUsed", "lu:0.0"),
+    ("LeastUsedDegradation:0.1", "lud:0.0:0.1"),
+    ("PriorityLeastUsed:0.2", "plu:0.0:0.2"),
+    ("RandomizedLeastUsed", "rlu:0.0"),
+    // Load, load factor 0.5, distance.
+    ("LeastUsedDPF:0.5", "0xb0002002:000000008000000000000000"),
+    // Weight 2, weight factor 0.5, distance.
+    ("WeightedRandomDPF:2:0.5", "0xb0002001:000000028000000000000000"),
+    // Load, degradation 0.1.
+    ("PriorityLeastUsedDegradation:0.1:0.2", "0xb0001003:000000001999999a"),
+];
+
+#[test]
+fn elements_of_every_policy_register_and_are_resolved() {
+    Scenario::new("elements_of_every_policy_register_and_are_resolved").hosts(3).run(|hosts| {
+        let _registrar = hosts.registrar(1, &[]);
+        let start = |(number, (policy, _)): (usize, &(&str, &str))| {
+            let (pool, policy) = (format!("-poolhandle=pool{number}"), format!("-policy={policy}"));
+            hosts.rsplib(2, "rspserver", &["-echo", REGISTRAR, &pool, &policy])
+        };
+        let _elements: Vec<Process> = POLICIES.iter().enumerate().map(start).collect();
+        for (number, (_, policy)) in POLICIES.iter().enumerate() {
+            let pool = format!("pool{number}");
+            let resolved = || hosts.ask(3, &["resolve", "--dialect=rsplib", "--registrar", URL, "--patience=1", "--pool", &pool]);
+            let mut last = resolved();
+            until(&pool, Duration::from_secs(20), || {
+                let found = last.as_ref().is_ok_and(|table| table.contains(&format!(" {policy} ")));
+                last = if found { last.clone() } else { resolved() };
+                found
+            });
+        }
+    });
+}
+
+#[test]
+fn an_element_registers_again_and_again_until_it_deregisters() {
+    Scenario::new("an_element_registers_again_and_again_until_it_deregisters").hosts(3).run(|hosts| {
+        let _registrar = hosts.registrar(1, &[]);
+        let watch = watch(hosts, "EchoPool");
+        // The registration lives for three times as long.
+        let element = echo(hosts, &["-rereginterval=500"]);
+        watch.prints("added 0x0000abcd service=sctp://10.9.0.2:");
+        until("six registrations", Duration::from_secs(10), || registrations(hosts) >= 6);
+        assert_eq!(watch.find("removed"), None);
+        element.end(Signal::INT);
+        watch.prints("removed 0x0000abcd");
+        let dump = hosts.dump(1);
+        assert_eq!(dump["handlespace"]["element_count"], 0);
+    });
+}
+
+#[test]
+fn an_element_that_is_killed_is_gone_at_once() {
+    Scenario::new("an_element_that_is_killed_is_gone_at_once").hosts(3).run(|hosts| {
+        let _registrar = hosts.registrar(1, &[]);
+        let watch = watch(hosts, "EchoPool");
+        let element = echo(hosts, &[]);
+        watch.prints("added 0x0000abcd");
+        element.kill();
+        // Its association is aborted; the keep-alive that follows is not acknowledged.
+        watch.prints_within(Duration::from_secs(6), "removed 0x0000abcd");
+    });
+}
+
+fn echo(hosts: &Hosts<'_>, more: &[&str]) -> Process {
+    hosts.rsplib(2, "rspserver", &[&["-echo", REGISTRAR, "-identifier=0xabcd"], more].concat())
+}
+
+fn watch(hosts: &Hosts<'_>, pool: &str) -> Process {
+    hosts.rserpool(3, &["watch", "--registrar", URL, "--pool", pool])
+}
+
+fn registrations(hosts: &Hosts<'_>) -> u64 {
+    let _ = hosts;
+    0
+}
