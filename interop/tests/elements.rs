@@ -37,7 +37,12 @@ fn elements_of_every_policy_register_and_are_resolved() {
         let _elements: Vec<Process> = POLICIES.iter().enumerate().map(start).collect();
         for (number, (_, policy)) in POLICIES.iter().enumerate() {
             let pool = format!("pool{number}");
-            let resolved = || hosts.ask(3, &["resolve", "--dialect=rsplib", "--registrar", URL, "--patience=1", "--pool", &pool]);
+            let resolved = || {
+                hosts.ask(
+                    3,
+                    &["resolve", "--dialect=rsplib", "--registrar", URL, "--patience=1", "--pool", &pool],
+                )
+            };
             let mut last = resolved();
             until(&pool, Duration::from_secs(20), || {
                 let found = last.as_ref().is_ok_and(|table| table.contains(&format!(" {policy} ")));

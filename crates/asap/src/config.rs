@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn both_profiles_are_valid() {
         for timers in [AsapTimers::rfc(), AsapTimers::fast()] {
-            assert_eq!(UserConfig { timers: timers.clone(), ..UserConfig::default() }.validate(), Ok(()));
+            assert_eq!(UserConfig { timers, ..UserConfig::default() }.validate(), Ok(()));
             assert_eq!(ElementConfig { timers, ..ElementConfig::default() }.validate(), Ok(()));
         }
     }

@@ -1,13 +1,19 @@
 //! A certificate authority for tests, and links over TLS.
 use std::net::Ipv4Addr;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, date_time_ymd,
+};
 use rserpool_machine::Endpoint;
 use rserpool_transport::{
     ClientCertificates, ClientSecurity, Link, LinkConfig, Listener, PreSharedKey, PskTable, Security,
     SecurityConfig, ServerCertificate, ServerSecurity, TlsIdentity, TlsRoots, TransportError, connect,
     rustls,
 };
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{drive, endpoint};
 
@@ -25,6 +31,7 @@ impl Authority {
         let name = key.public_key_raw().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = parameters.self_signed(&key).expect("a certificate");
         Self { issuer: Issuer::new(parameters, key), certificate }
     }
@@ -33,8 +40,60 @@ impl Authority {
         TlsRoots::from_pem(self.certificate.pem().as_bytes()).expect("an authority")
     }
 
-    pub(crate) fn der(&self) -> rustls::pki_types::CertificateDer<'static> {
-        self.certificate.der().clone()
+    /// A list that revokes the certificate with this number.
+    pub(crate) fn revocation(&self, serial: u64) -> String {
+        let revoked = RevokedCertParams {
+            serial_number: serial.into(),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2090, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).expect("a list").pem().expect("a text")
+    }
+
+    /// A configuration as users may make it for themselves.
+    pub(crate) fn rustls_client(
+        &self,
+        names: &[&str],
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> rustls::ClientConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.der().clone()).expect("an authority");
+        let (certificate, key) = self.der(names);
+        rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate], key)
+            .expect("a certificate with its key")
+    }
+
+    /// The same for a server.
+    pub(crate) fn rustls_server(&self, names: &[&str]) -> rustls::ServerConfig {
+        let (certificate, key) = self.der(names);
+        rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("a certificate with its key")
+    }
+
+    /// A certificate for these names, with its key.
+    fn der(&self, names: &[&str]) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let (certificate, key) = self.pem(names, |_| {});
+        (
+            CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate"),
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key"),
+        )
     }
 
     /// A certificate for these names, in PEM form, with its key.
