@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
 use rserpool_enrp::{RegistrarConfig, RegistrarLimits, RegistrarMachine, RegistrarTimers};
-use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme};
+use rserpool_machine::{
+    DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme,
+};
 use rserpool_wire::{Dialect, ServerId, asap, enrp, frame_length};
 
 const LINKS: usize = 8;
@@ -61,7 +63,8 @@ impl World {
             }
             4 if what == 4 => self.registrar.shutdown(self.now),
             _ => {
-                let length = tail.first().map_or(0, |length| usize::from(*length)).min(tail.len().saturating_sub(1));
+                let length =
+                    tail.first().map_or(0, |length| usize::from(*length)).min(tail.len().saturating_sub(1));
                 let (message, rest) = tail.get(1..).unwrap_or_default().split_at(length);
                 self.message(slot, message);
                 return rest;

@@ -234,7 +234,7 @@ fn forward(mut console: impl BufRead, log: &mut impl Write) -> io::Result<()> {
 }
 
 /// The program that is the first process: this one, or the one that lies beside it or, for tests, above it.
-fn lab_program() -> io::Result<PathBuf> {
+pub(crate) fn lab_program() -> io::Result<PathBuf> {
     let current = std::env::current_exe()?;
     let beside = current.ancestors().skip(1).take(2).map(|folder| folder.join("lab"));
     let found = beside.into_iter().find(|program| program.is_file());

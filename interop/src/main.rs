@@ -1,6 +1,6 @@
 //! The `lab` command: runs commands, or the tests of a package, inside user-mode Linux. It is also the first process there.
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +13,7 @@ Runs commands inside user-mode Linux, whose kernel has SCTP, on the files of thi
   lab run [OPTION]... -- COMMAND [ARGUMENT]...     runs a command; its status is that of lab
   lab test [OPTION]... PACKAGE [-- ARGUMENT]...    builds the tests of a package of the project, and runs them inside
   lab reach ADDRESS                                whether that host answers at all; status 0 or 1
+  lab get HOST:PORT PATH                           what is served there over HTTP
 
 Options
   --hosts N      network namespaces n1 to nN, with addresses 10.9.0.1 to 10.9.0.N (default 0)
@@ -40,6 +41,11 @@ fn run(arguments: Vec<String>) -> Result<i32, Problem> {
     if verb == "reach" {
         let host = arguments.next().ok_or(USAGE)?.parse()?;
         return Ok(i32::from(!answers(host)?));
+    }
+    if verb == "get" {
+        let (server, path) = (arguments.next().ok_or(USAGE)?, arguments.next().ok_or(USAGE)?);
+        println!("{}", get(&server, &path)?);
+        return Ok(0);
     }
     let mut machine = Machine::default();
     let (mut keep, mut package, mut rest) = (false, None, Vec::new());
@@ -89,6 +95,16 @@ fn answers(host: IpAddr) -> Result<bool, Problem> {
     socket.connect((host, DISCARD))?;
     socket.send(&[0])?;
     Ok(socket.recv(&mut [0; 1]).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused))
+}
+
+/// The body of what is served at a path, over HTTP.
+fn get(server: &str, path: &str) -> Result<String, Problem> {
+    let mut stream = TcpStream::connect(server)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or("this is not HTTP")?;
+    Ok(body.to_owned())
 }
 
 fn test_commands(package: &str, arguments: &[String]) -> Result<Vec<Vec<String>>, Problem> {

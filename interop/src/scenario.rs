@@ -14,6 +14,7 @@ use rustix::process::Signal;
 
 use crate::job::Files;
 use crate::lab::Lab;
+use crate::machine::lab_program;
 use crate::network::{Network, Running};
 
 /// Of the reference implementation, and what reads captures.
@@ -161,6 +162,23 @@ impl<'a> Hosts<'a> {
         let [address, _] = self.addresses(host, 1);
         let answer = self.ask(host, &["dump", "--json", &format!("--admin=http://{address}:8080")]);
         answer.ok().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+    }
+
+    /// A counter of our registrar on a host, as `/metrics` calls it without prefix and suffix: `reregistrations`.
+    ///
+    /// # Panics
+    /// If it has none, or does not answer.
+    #[allow(clippy::panic, reason = "this is how a test fails")]
+    pub fn counter(&self, host: u8, name: &str) -> u64 {
+        let [address, _] = self.addresses(host, 1);
+        let lab = lab_program().unwrap_or_else(|_| "lab".into());
+        let metrics = answer(self.on(host, lab).args(["get", &format!("{address}:8080"), "/metrics"]));
+        let line = format!("rserpool_{name}_total ");
+        let number = metrics.as_ref().ok().and_then(|text| text.lines().find_map(|l| l.strip_prefix(&line)));
+        match number.map(str::parse) {
+            Some(Ok(number)) => number,
+            _ => panic!("no counter {name}: {metrics:?}"),
+        }
     }
 }
 
