@@ -124,10 +124,15 @@ impl<'a> Hosts<'a> {
         self.rserpool(host, &[&arguments, more].concat())
     }
 
-    /// Starts the project's command on a host, with the reference implementation's dialect.
+    /// Starts the project's command on a host, with the reference implementation's dialect if the arguments name none.
     pub fn rserpool(&self, host: u8, arguments: &[&str]) -> Process {
         let name = arguments.first().copied().unwrap_or_default();
-        self.start(name, host, self.network.rserpool(host).args(arguments).arg("--dialect=rsplib"))
+        let mut command = self.network.rserpool(host);
+        command.args(arguments);
+        if !arguments.iter().any(|argument| argument.starts_with("--dialect")) {
+            command.arg("--dialect=rsplib");
+        }
+        self.start(name, host, &mut command)
     }
 
     /// Starts a program of the reference implementation on a host.
@@ -162,6 +167,17 @@ impl<'a> Hosts<'a> {
         let [address, _] = self.addresses(host, 1);
         let answer = self.ask(host, &["dump", "--json", &format!("--admin=http://{address}:8080")]);
         answer.ok().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+    }
+
+    /// Writes a file for a program to read, and returns its path.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    #[allow(clippy::panic, reason = "this is how a test fails")]
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let path = self.folder.join(name);
+        fs::write(&path, content).unwrap_or_else(|error| panic!("{name}: {error}"));
+        path.to_string_lossy().into_owned()
     }
 
     /// A counter of our registrar on a host, as `/metrics` calls it without prefix and suffix: `reregistrations`.

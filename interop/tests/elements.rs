@@ -59,10 +59,10 @@ fn an_element_registers_again_and_again_until_it_deregisters() {
     Scenario::new("an_element_registers_again_and_again_until_it_deregisters").hosts(3).run(|hosts| {
         let _registrar = hosts.registrar(1, &[]);
         let watch = watch(hosts, "EchoPool");
-        // The registration lives for three times as long.
-        let element = echo(hosts, &["-rereginterval=500"]);
+        // The registration lives for three times as long: longer than it takes to the first keep-alive.
+        let element = echo(hosts, &["-rereginterval=2600"]);
         watch.prints("added 0x0000abcd service=sctp://10.9.0.2:");
-        until("five more registrations", PATIENCE, || hosts.counter(1, "reregistrations") >= 5);
+        until("three more registrations", PATIENCE, || hosts.counter(1, "reregistrations") >= 3);
         assert_eq!(watch.find("removed"), None);
         element.end(Signal::INT);
         watch.prints("removed 0x0000abcd");
@@ -80,6 +80,35 @@ fn an_element_that_is_killed_is_gone_at_once() {
         element.kill();
         // Its association is aborted; the keep-alive that follows is not acknowledged.
         watch.prints_within(Duration::from_secs(6), "removed 0x0000abcd");
+    });
+}
+
+#[test]
+fn an_element_whose_host_is_cut_off_is_gone_after_a_keep_alive() {
+    Scenario::new("an_element_whose_host_is_cut_off_is_gone_after_a_keep_alive").hosts(3).run(|hosts| {
+        let _registrar = hosts.registrar(1, &[]);
+        let watch = watch(hosts, "EchoPool");
+        let _element = echo(hosts, &[]);
+        watch.prints("added 0x0000abcd");
+        hosts.cut(2, 1).expect("host 2 is on network 1");
+        // 5 s, half as much again at most, then 5 s for the answer.
+        watch.prints_within(Duration::from_secs(15), "removed 0x0000abcd");
+    });
+}
+
+#[test]
+fn an_element_that_its_user_cannot_reach_is_gone_at_once() {
+    Scenario::new("an_element_that_its_user_cannot_reach_is_gone_at_once").hosts(4).run(|hosts| {
+        // Without the report it would take longer than this test.
+        let config = hosts.file("registrar.toml", "[timing]\nkeep_alive_interval = 300\n");
+        let _registrar = hosts.registrar(1, &["--config", &config]);
+        let watch = watch(hosts, "EchoPool");
+        let _element = echo(hosts, &[]);
+        watch.prints("added 0x0000abcd");
+        hosts.cut(2, 1).expect("host 2 is on network 1");
+        let _user = hosts.rsplib(4, "rspterminal", &["-poolhandle=EchoPool", REGISTRAR]);
+        watch.prints("removed 0x0000abcd");
+        assert!(hosts.counter(1, "unreachable_reports") > 0);
     });
 }
 

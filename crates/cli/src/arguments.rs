@@ -10,11 +10,12 @@ use rserpool::wire::{Dialect, PeIdentifier, ServerId};
 use rserpool::{Pool, PoolUser, TimerProfile};
 
 use crate::failure::Failure;
+use crate::security::{ClientKeys, diagnose};
 
 /// How registrars are found, and spoken to.
 #[derive(Debug, Args)]
 pub(crate) struct Registrars {
-    /// A registrar, as tcp://HOST:PORT; may be given several times
+    /// A registrar, as tcp://HOST:PORT or tls://HOST:PORT; may be given several times
     #[arg(long = "registrar", value_name = "URL", required_unless_present = "interfaces")]
     pub(crate) registrars: Vec<Endpoint>,
     /// Hear announcements of registrars on this network interface; may be given several times
@@ -22,6 +23,24 @@ pub(crate) struct Registrars {
     pub(crate) interfaces: Vec<String>,
     #[command(flatten)]
     pub(crate) conventions: Conventions,
+    #[command(flatten)]
+    pub(crate) keys: ClientKeys,
+}
+
+impl Registrars {
+    /// `failure`, with what keeps the registrars from being reached if that is the reason.
+    pub(crate) async fn explain(&self, failure: Failure) -> Failure {
+        match self.diagnose().await {
+            Some(reason) => Failure::new(format!("{failure} ({reason})")),
+            None => failure,
+        }
+    }
+
+    /// What keeps the registrars from being reached, if none of them is.
+    pub(crate) async fn diagnose(&self) -> Option<String> {
+        let security = self.keys.security(&self.registrars, None).ok()?;
+        diagnose(&self.registrars, security.as_ref(), self.conventions.dialect).await
+    }
 }
 
 /// What all members of an operational scope agree on.
@@ -60,7 +79,7 @@ impl User {
 
     /// Starts the pool user and names its pool.
     pub(crate) async fn pool(&self) -> Result<Pool, Failure> {
-        let Registrars { registrars, interfaces, conventions } = &self.registrars;
+        let Registrars { registrars, interfaces, conventions, keys } = &self.registrars;
         let mut builder = PoolUser::builder()
             .registrars(registrars.iter().cloned())
             .timers(conventions.timers)
@@ -68,6 +87,9 @@ impl User {
             .patience(self.patience());
         for interface in interfaces {
             builder = builder.discover(interface);
+        }
+        if let Some(security) = keys.security(registrars, None)? {
+            builder = builder.security(security);
         }
         Ok(builder.build().await?.pool(self.pool.clone()))
     }

@@ -35,7 +35,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut conversation = Conversation::new(pool, patience, answer_within);
     let talk = async {
         // A pool that is not there is told at once, not after the first line.
-        conversation.open().await?;
+        if let Err(failure) = conversation.open().await {
+            return Err(arguments.user.registrars.explain(failure).await);
+        }
         let mut lines = input();
         while let Some(line) = lines.recv().await {
             output::bytes(&conversation.ask(&line?).await?.line)?;

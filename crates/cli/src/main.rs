@@ -13,6 +13,7 @@ mod decode;
 mod demo;
 mod dump;
 mod failure;
+mod keygen;
 mod listening;
 mod logging;
 mod output;
@@ -20,6 +21,7 @@ mod pe;
 mod proxy;
 mod registrar;
 mod resolve;
+mod security;
 mod shutdown;
 mod table;
 mod values;
@@ -54,6 +56,7 @@ enum Command {
     Watch(watch::Arguments),
     Dump(dump::Arguments),
     Bench(bench::Arguments),
+    Keygen(keygen::Arguments),
     Decode(decode::Arguments),
     Demo(demo::Arguments),
 }
@@ -81,6 +84,7 @@ impl Command {
             Self::Bench(arguments) => on_runtime(bench::run(arguments)),
             Self::Demo(arguments) => on_runtime(demo::run(arguments)),
             Self::Dump(arguments) => dump::run(&arguments),
+            Self::Keygen(arguments) => keygen::run(&arguments),
             Self::Decode(arguments) => decode::run(&arguments),
         }
     }

@@ -26,10 +26,13 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let pool = arguments.user.pool().await?;
-    let elements = pool
-        .resolve(arguments.items)
-        .await
-        .map_err(|error| Failure::new(format!("pool {}: {error}", pool.handle())))?;
+    let elements = match pool.resolve(arguments.items).await {
+        Ok(elements) => elements,
+        Err(error) => {
+            let failure = Failure::new(format!("pool {}: {error}", pool.handle()));
+            return Err(arguments.user.registrars.explain(failure).await);
+        }
+    };
     if arguments.json {
         let mut object = Object::new();
         values::put_pool_handle(&mut object, pool.handle());

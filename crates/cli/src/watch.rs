@@ -3,7 +3,9 @@ use clap::Args;
 use rserpool::PoolChange;
 use rserpool::wire::PoolElement;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tokio_stream::StreamExt;
+use tracing::warn;
 
 use crate::arguments::User;
 use crate::failure::Failure;
@@ -28,13 +30,24 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let pool = arguments.user.pool().await?;
     let mut changes = pool.watch();
+    let (silence, mut waiting) = (sleep(arguments.user.patience()), true);
+    tokio::pin!(silence);
     loop {
         tokio::select! {
-            change = changes.next() => match change {
-                Some(change) if arguments.json => output::line(object(&change))?,
-                Some(change) => output::line(text(&change))?,
-                None => return Err(Failure::new("the watch has ended")),
-            },
+            change = changes.next() => {
+                waiting = false;
+                match change {
+                    Some(change) if arguments.json => output::line(object(&change))?,
+                    Some(change) => output::line(text(&change))?,
+                    None => return Err(Failure::new("the watch has ended")),
+                }
+            }
+            () = &mut silence, if waiting => {
+                waiting = false;
+                if let Some(reason) = arguments.user.registrars.diagnose().await {
+                    warn!(reason, "no registrar answers; still trying");
+                }
+            }
             () = shutdown.requested() => return Ok(()),
         }
     }

@@ -144,8 +144,8 @@ impl RegistrarTimers {
         Self::of_dialect(Dialect::Rfc)
     }
 
-    /// As [`rfc`](Self::rfc), but peers are watched at the pace of the dialect ([`Dialect::peer_times`]): all registrars of a
-    /// scope must agree on when one is dead.
+    /// As [`rfc`](Self::rfc), but peers and elements are watched at the pace of the dialect ([`Dialect::peer_times`],
+    /// [`Dialect::keep_alive_interval`]): all registrars of a scope must agree on when one is dead.
     #[must_use]
     pub const fn of_dialect(dialect: Dialect) -> Self {
         let [heartbeat_cycle, max_time_last_heard, max_time_no_response] = dialect.peer_times();
@@ -160,7 +160,7 @@ impl RegistrarTimers {
             download_session: Duration::from_secs(5),
             resync_interval: Duration::from_secs(5),
             takeover_watch: Duration::from_secs(15),
-            keep_alive_interval: Duration::from_secs(30),
+            keep_alive_interval: dialect.keep_alive_interval(),
             keep_alive_timeout: Duration::from_secs(5),
             detached_grace: Duration::from_secs(5),
             probe_interval: Duration::from_secs(1),

@@ -3,15 +3,44 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rserpool_machine::Endpoint;
+use rserpool_transport::Multicast;
 
 use crate::error::StartError;
+
+/// The other side.
+#[derive(Clone, Copy)]
+pub(crate) enum Toward<'a> {
+    /// Somebody whose endpoint is known.
+    Endpoint(&'a Endpoint),
+    /// Whoever is in a multicast group.
+    Group(&'a Multicast),
+    /// Nobody in particular.
+    Anybody,
+}
+
+impl<'a> Toward<'a> {
+    /// The first of `endpoints`, otherwise those in the first of `groups`.
+    pub(crate) fn first_of(endpoints: &'a [Endpoint], groups: &'a [Multicast]) -> Self {
+        let group = || groups.first().map_or(Self::Anybody, Self::Group);
+        endpoints.first().map_or_else(group, Self::Endpoint)
+    }
+
+    /// The address that packets to it leave from; `None` where that cannot be said.
+    fn reached_from(self) -> Option<io::Result<IpAddr>> {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.socket_addresses().next().flatten().map(source_address),
+            Self::Group(group) => Some(group.source()),
+            Self::Anybody => None,
+        }
+    }
+}
 
 /// The endpoint to announce for `listening`: as it is where it has an address, with `chosen` where that is given, otherwise
 /// with the address from which `toward` is reached.
 pub(crate) fn endpoint(
     listening: &Endpoint,
     chosen: Option<IpAddr>,
-    toward: Option<&Endpoint>,
+    toward: Toward<'_>,
 ) -> Result<Endpoint, StartError> {
     let addresses: Option<Vec<_>> = listening.socket_addresses().collect();
     match addresses.as_deref() {
@@ -28,13 +57,12 @@ pub(crate) fn endpoint(
 }
 
 /// `listening` unless it stands for all addresses; then the one from which `toward` is reached, or this host's main one.
-pub(crate) fn address(listening: IpAddr, toward: Option<&Endpoint>) -> io::Result<IpAddr> {
+pub(crate) fn address(listening: IpAddr, toward: Toward<'_>) -> io::Result<IpAddr> {
     if !listening.is_unspecified() {
         return Ok(listening);
     }
-    let target = toward.and_then(|endpoint| endpoint.socket_addresses().next().flatten());
-    if let Some(target) = target {
-        return source_address(target);
+    if let Some(address) = toward.reached_from() {
+        return address;
     }
     // Documentation addresses: routed like any other, so the default route decides; nothing is sent.
     let v4 = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
@@ -62,16 +90,16 @@ mod tests {
     fn an_unspecified_address_becomes_the_one_that_reaches_the_other_side() {
         let listening: Endpoint = "tcp://0.0.0.0:7000".parse().expect("an endpoint");
         let toward: Endpoint = "tcp://127.0.0.1:9".parse().expect("an endpoint");
-        let announced = endpoint(&listening, None, Some(&toward)).expect("loopback has a route");
+        let announced = endpoint(&listening, None, Toward::Endpoint(&toward)).expect("loopback has a route");
         assert_eq!(announced.to_string(), "tcp://127.0.0.1:7000");
     }
 
     #[test]
     fn a_given_address_is_announced_as_it_is() {
         let listening: Endpoint = "tcp://127.0.0.2:7000".parse().expect("an endpoint");
-        assert_eq!(endpoint(&listening, None, None).expect("no look-up"), listening);
+        assert_eq!(endpoint(&listening, None, Toward::Anybody).expect("no look-up"), listening);
         let chosen = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)));
-        let announced = endpoint(&listening, chosen, None).expect("no look-up");
+        let announced = endpoint(&listening, chosen, Toward::Anybody).expect("no look-up");
         assert_eq!(announced.to_string(), "tcp://192.0.2.9:7000");
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::advertise;
+use crate::advertise::{self, Toward};
 use crate::driver::{Driver, EventHandler};
 use crate::endpoints::Endpoints;
 use crate::error::{RegisterError, StartError};
@@ -335,26 +335,26 @@ impl PoolElementBuilder {
         if registrars.is_empty() && self.settings.interfaces.is_empty() {
             return Err(StartError::NoRegistrars);
         }
+        let groups = self.settings.groups(Protocol::Asap, None)?;
+        let toward = Toward::first_of(&registrars, &groups);
         let mut transport = self.transport.ok_or(StartError::NoTransport)?;
         if let Transport::Tcp(address) | Transport::Udp(address) | Transport::UdpLite(address) =
             &mut transport
         {
-            let announced =
-                advertise::endpoint(&Endpoint::tcp(*address), self.advertised, registrars.first())?;
+            let announced = advertise::endpoint(&Endpoint::tcp(*address), self.advertised, toward)?;
             if let Some(announced) = announced.socket_addresses().next().flatten() {
                 *address = announced;
             }
         }
         let links = self.settings.links();
-        let listener = listen(self.listen, &registrars, &links).await?;
+        let scheme = registrars.first().map_or(announced_scheme(self.settings.dialect), Endpoint::scheme);
+        let listener = listen(self.listen, scheme, &links).await?;
         let asap = match &listener {
             Some(listener) => {
-                advertise::endpoint(listener.local_endpoint(), self.advertised, registrars.first())?
-                    .to_transport()
+                advertise::endpoint(listener.local_endpoint(), self.advertised, toward)?.to_transport()
             }
             None => None,
         };
-        let groups = self.settings.groups(Protocol::Asap)?;
 
         let config = ElementConfig {
             secured: registrars.iter().any(|registrar| registrar.scheme().is_secured()),
@@ -389,10 +389,8 @@ impl PoolElementBuilder {
             events: events.clone(),
             status: status_sender,
         };
-        let driver = Driver::start(machine, links, handler);
-        if let Some(listener) = listener {
-            driver.listen(Protocol::Asap, listener);
-        }
+        let listener = listener.map(|listener| (Protocol::Asap, listener));
+        let driver = Driver::start(machine, links, handler, listener);
         for group in groups {
             driver.join(Protocol::Asap, group);
         }
@@ -414,12 +412,17 @@ impl PoolElementBuilder {
     }
 }
 
+/// How registrars are reached that are not known yet: by SCTP where announcements list no transports (RFC 5352 §3.6).
+const fn announced_scheme(dialect: Dialect) -> Scheme {
+    if dialect.announces_transports() { Scheme::Tcp } else { Scheme::Sctp }
+}
+
 /// Listens for registrars: where the user says, otherwise on a free port of the transport that the registrars are reached by.
 /// `None` for an element of a secured scope that has nothing to prove itself with to those who connect to it: when its registrar
 /// dies, it registers elsewhere by itself.
 async fn listen(
     chosen: Option<Endpoints>,
-    registrars: &[Endpoint],
+    scheme: Scheme,
     links: &LinkConfig,
 ) -> Result<Option<Listener>, StartError> {
     if let Some(endpoint) =
@@ -427,7 +430,6 @@ async fn listen(
     {
         return Ok(Some(Listener::bind(&endpoint, links).await?));
     }
-    let scheme = registrars.first().map_or(Scheme::Tcp, Endpoint::scheme);
     let anywhere = Endpoint::new(scheme, (Ipv4Addr::UNSPECIFIED, 0).into());
     match Listener::bind(&anywhere, links).await {
         Ok(listener) => Ok(Some(listener)),

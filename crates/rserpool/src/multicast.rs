@@ -12,11 +12,13 @@ const ASAP_PORT: u16 = 3863;
 /// The UDP port of the ENRP server channel.
 const ENRP_PORT: u16 = 9901;
 
-/// Joins the groups of `protocol` on each of `interfaces`: the IPv4 group, and the IPv6 group where the host has IPv6.
+/// Joins the groups of `protocol` on each of `interfaces`: the IPv4 group, and the IPv6 group where the host has IPv6. What is
+/// sent leaves from `source_port`, or from the group's port.
 pub(crate) fn join(
     interfaces: &[String],
     protocol: Protocol,
     dialect: Dialect,
+    source_port: Option<u16>,
 ) -> Result<Vec<Multicast>, TransportError> {
     let (port, (v4, v6)) = match protocol {
         Protocol::Asap => (ASAP_PORT, dialect.asap_groups()),
@@ -24,8 +26,8 @@ pub(crate) fn join(
     };
     let mut groups = Vec::new();
     for interface in interfaces {
-        let config =
-            MulticastConfig { interface: Interface::Name(interface.clone()), ..MulticastConfig::default() };
+        let interface_name = Interface::Name(interface.clone());
+        let config = MulticastConfig { interface: interface_name, source_port, ..MulticastConfig::default() };
         groups.push(Multicast::join(SocketAddr::new(IpAddr::V4(v4), port), &config)?);
         match Multicast::join(SocketAddr::new(IpAddr::V6(v6), port), &config) {
             Ok(group) => groups.push(group),

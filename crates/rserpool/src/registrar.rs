@@ -10,14 +10,14 @@ use rserpool_enrp::{
     RegistrarTimers, RemovalReason, Statistics,
 };
 use rserpool_handlespace::Handlespace;
-use rserpool_machine::{Endpoint, Protocol};
+use rserpool_machine::{Endpoint, Protocol, Scheme};
 use rserpool_transport::{LinkConfig, Listener, Security};
 use rserpool_wire::{Dialect, ServerId};
 use tokio::sync::{broadcast, watch};
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
-use crate::advertise;
+use crate::advertise::{self, Toward};
 use crate::driver::{Driver, EventHandler};
 use crate::endpoints::Endpoints;
 use crate::error::StartError;
@@ -259,8 +259,12 @@ impl RegistrarBuilder {
             }
             _ => return Err(StartError::Config("a registrar has one ENRP endpoint: set `enrp` once".into())),
         };
+        let asap_groups =
+            self.settings.groups(Protocol::Asap, announced_port(self.settings.dialect, &asap_listeners))?;
+        let enrp_groups = self.settings.groups(Protocol::Enrp, None)?;
         let advertise = |listener: &Listener| {
-            advertise::endpoint(listener.local_endpoint(), self.advertised, peers.first())
+            let toward = Toward::first_of(&peers, &asap_groups);
+            advertise::endpoint(listener.local_endpoint(), self.advertised, toward)
         };
         let defaults = RegistrarConfig::new(self.server_id.unwrap_or_else(random_server_id));
         let config = RegistrarConfig {
@@ -274,27 +278,23 @@ impl RegistrarBuilder {
             authorization: self.authorization.unwrap_or_else(|| Arc::clone(&defaults.authorization)),
             ..defaults
         };
-        let asap_groups = self.settings.groups(Protocol::Asap)?;
-        let enrp_groups = self.settings.groups(Protocol::Enrp)?;
 
         let machine = RegistrarMachine::new(config, rand::random(), crate::driver::now())
             .map_err(|error| StartError::config(&error))?;
         let (events, _) = broadcast::channel(events::BACKLOG);
         let (progress_sender, progress) = watch::channel(Progress::Initializing);
         let handler = Handler { events: events.clone(), progress: progress_sender, faulty: HashSet::new() };
+        let local = |listener: &Listener| listener.local_endpoint().clone();
+        let (asap, enrp) = (asap_listeners.iter().map(local).collect(), enrp_listener.as_ref().map(local));
+        let asap_listeners = asap_listeners.into_iter().map(|listener| (Protocol::Asap, listener));
+        let enrp_listener = enrp_listener.map(|listener| (Protocol::Enrp, listener));
         let inner = Inner {
-            asap: asap_listeners.iter().map(|listener| listener.local_endpoint().clone()).collect(),
-            enrp: enrp_listener.as_ref().map(|listener| listener.local_endpoint().clone()),
-            driver: Driver::start(machine, links, handler),
+            asap,
+            enrp,
+            driver: Driver::start(machine, links, handler, asap_listeners.chain(enrp_listener)),
             events,
             progress,
         };
-        for listener in asap_listeners {
-            inner.driver.listen(Protocol::Asap, listener);
-        }
-        if let Some(listener) = enrp_listener {
-            inner.driver.listen(Protocol::Enrp, listener);
-        }
         for group in asap_groups {
             inner.driver.join(Protocol::Asap, group);
         }
@@ -303,6 +303,13 @@ impl RegistrarBuilder {
         }
         Ok(Registrar { inner: Arc::new(inner) })
     }
+}
+
+/// The port to announce from, where those who hear an announcement that lists no transports expect SCTP at its source.
+fn announced_port(dialect: Dialect, listeners: &[Listener]) -> Option<u16> {
+    let mut endpoints = listeners.iter().map(Listener::local_endpoint);
+    let sctp = endpoints.find(|endpoint| matches!(endpoint.scheme(), Scheme::Sctp | Scheme::SctpTls));
+    sctp.filter(|_| !dialect.announces_transports()).map(Endpoint::port)
 }
 
 /// A good random identifier that is not 0 (RFC 5353 §3.2.1).

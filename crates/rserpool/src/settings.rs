@@ -47,9 +47,13 @@ impl<T: Copy> Settings<T> {
         self.patience.unwrap_or_else(|| self.profile.patience())
     }
 
-    /// Joins the multicast groups of a protocol.
-    pub(crate) fn groups(&self, protocol: Protocol) -> Result<Vec<Multicast>, TransportError> {
-        multicast::join(&self.interfaces, protocol, self.dialect)
+    /// Joins the multicast groups of a protocol, to send from `source_port`, or from the group's.
+    pub(crate) fn groups(
+        &self,
+        protocol: Protocol,
+        source_port: Option<u16>,
+    ) -> Result<Vec<Multicast>, TransportError> {
+        multicast::join(&self.interfaces, protocol, self.dialect, source_port)
     }
 }
 

@@ -135,7 +135,7 @@ impl PoolUserBuilder {
         if registrars.is_empty() && self.settings.interfaces.is_empty() {
             return Err(StartError::NoRegistrars);
         }
-        let groups = self.settings.groups(Protocol::Asap)?;
+        let groups = self.settings.groups(Protocol::Asap, None)?;
         let config = UserConfig {
             secured: registrars.iter().any(|registrar| registrar.scheme().is_secured()),
             registrars,
@@ -149,7 +149,7 @@ impl PoolUserBuilder {
         let requests = Requests::default();
         let (events, _) = broadcast::channel(events::BACKLOG);
         let handler = Handler { requests: Arc::clone(&requests), events: events.clone() };
-        let driver = Driver::start(machine, self.settings.links(), handler);
+        let driver = Driver::start(machine, self.settings.links(), handler, None);
         for group in groups {
             driver.join(Protocol::Asap, group);
         }

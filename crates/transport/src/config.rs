@@ -47,7 +47,7 @@ pub struct LinkConfig {
     /// networks and hosts, and with half-open handshakes for longer.
     #[cfg(feature = "tls")]
     pub handshake_timeout: Duration,
-    /// How many TLS handshakes may be in progress on a listener, 30 to 60 kB each; with one more, the oldest ends. Default
+    /// How many TLS handshakes may be in progress on a listener, 10 to 40 kB each; with one more, the oldest ends. Default
     /// 1,024; at least `handshakes_per_source`. More bears with larger floods of half-open handshakes, for that memory.
     #[cfg(feature = "tls")]
     pub handshakes: usize,

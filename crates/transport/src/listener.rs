@@ -42,7 +42,7 @@ enum Acceptor {
         refused: AtomicU64,
     },
     #[cfg(target_os = "linux")]
-    Sctp(SctpAcceptor),
+    Sctp(Box<SctpAcceptor>),
 }
 
 impl Listener {
@@ -68,7 +68,11 @@ impl Listener {
             #[cfg(target_os = "linux")]
             Scheme::Sctp => {
                 let (acceptor, local) = SctpAcceptor::bind(endpoint, config).await?;
-                return Ok(Self { acceptor: Acceptor::Sctp(acceptor), local, config: config.clone() });
+                return Ok(Self {
+                    acceptor: Acceptor::Sctp(Box::new(acceptor)),
+                    local,
+                    config: config.clone(),
+                });
             }
             scheme => return Err(TransportError::UnsupportedScheme { endpoint: endpoint.clone(), scheme }),
         };

@@ -48,6 +48,8 @@ impl Default for MulticastConfig {
 /// Membership in a multicast group, until dropped.
 pub struct Multicast {
     group: SocketAddr,
+    /// The interface; 0 for any.
+    index: u32,
     receiver: UdpSocket,
     /// Set where the source port is not the group's.
     sender: Option<UdpSocket>,
@@ -69,13 +71,25 @@ impl Multicast {
             Some(port) => Some(sender(group, port, index, config).map_err(failed("bind the source port"))?),
             None => None,
         };
-        Ok(Self { group, receiver, sender })
+        Ok(Self { group, index, receiver, sender })
     }
 
     /// The group.
     #[must_use]
     pub const fn group(&self) -> SocketAddr {
         self.group
+    }
+
+    /// The address of this host that messages to the group leave from. Nothing is sent.
+    ///
+    /// # Errors
+    /// When there is no route to the group.
+    pub fn source(&self) -> io::Result<IpAddr> {
+        let socket = open(self.group)?;
+        set_sending(&socket, self.group.ip(), self.index, &MulticastConfig::default())?;
+        socket.connect(&scoped(self.group, self.index).into())?;
+        let address = socket.local_addr()?.as_socket();
+        address.map(|address| address.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
     /// Sends one message to the group.

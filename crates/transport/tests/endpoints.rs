@@ -84,13 +84,12 @@ async fn a_silent_host_is_given_up_after_the_connect_timeout() {
 #[tokio::test]
 async fn transports_that_are_not_built_in_say_so() {
     let config = LinkConfig::default();
-    for text in ["tls://127.0.0.1:1", "sctp://127.0.0.1:1", "sctp+tls://127.0.0.1:1"] {
-        let connecting = connect(&endpoint(text), &config).await.map(|_| ()).expect_err(text);
-        let listening = Listener::bind(&endpoint(text), &config).await.map(|_| ()).expect_err(text);
-        for error in [connecting, listening] {
-            assert!(matches!(error, TransportError::UnsupportedScheme { .. }), "{error}");
-            assert!(error.to_string().contains(text), "{error}");
-        }
+    let text = "sctp+tls://127.0.0.1:1";
+    let connecting = connect(&endpoint(text), &config).await.map(|_| ()).expect_err(text);
+    let listening = Listener::bind(&endpoint(text), &config).await.map(|_| ()).expect_err(text);
+    for error in [connecting, listening] {
+        assert!(matches!(error, TransportError::UnsupportedScheme { .. }), "{error}");
+        assert!(error.to_string().contains(text), "{error}");
     }
 }
 

@@ -148,7 +148,7 @@ async fn relay(to: &Listener, change: impl Fn(usize, &mut Vec<u8>) -> bool + Sen
         let mut number = 0;
         let mut chunk = vec![0; 70_000];
         while let Ok(count @ 1..) = from_client.read(&mut chunk).await {
-            let mut passing = chunk[..count].to_vec();
+            let mut passing = chunk.get(..count).expect("it fits").to_vec();
             if !change(number, &mut passing) {
                 break;
             }

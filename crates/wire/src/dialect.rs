@@ -68,6 +68,17 @@ impl Dialect {
         }
     }
 
+    /// The mean time between keep-alives to an element; RFC 5352 gives none. The reference implementation's elements may
+    /// sleep through the time of their re-registration until some message wakes them: keep-alives must come more often than
+    /// registrations end.
+    #[must_use]
+    pub const fn keep_alive_interval(self) -> Duration {
+        match self {
+            Self::Rfc => Duration::from_secs(30),
+            Self::Rsplib => Duration::from_secs(5),
+        }
+    }
+
     /// The multicast groups of server announcements, assigned by IANA (RFC 5352 §8.4) or local. The IPv6 group is
     /// link-local scope.
     #[must_use]

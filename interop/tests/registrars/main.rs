@@ -9,3 +9,4 @@ mod members;
 mod partition;
 mod table;
 mod takeover;
+mod users;

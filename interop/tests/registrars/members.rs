@@ -21,11 +21,14 @@ pub(crate) fn theirs(hosts: &Hosts<'_>, host: u8, more: &[&str]) -> Process {
     hosts.rsplib(host, "rspregistrar", &[&arguments, more].concat())
 }
 
+/// A group that no registrar announces itself to: elements go where they are told to.
+const NOBODY: &str = "-asapannounce=239.0.0.99:3863";
+
 /// Starts an element of the reference implementation at the registrars on these hosts.
 pub(crate) fn their_element(hosts: &Hosts<'_>, host: u8, registrars: &[u8]) -> Process {
     let registrars = registrars.iter().map(|at| format!("-registrar={}:3863", hosts.addresses(*at, 1)[0]));
     let arguments: Vec<String> =
-        ["-echo".to_owned(), "-loglevel=3".to_owned()].into_iter().chain(registrars).collect();
+        ["-echo", "-loglevel=3", NOBODY].map(str::to_owned).into_iter().chain(registrars).collect();
     hosts.rsplib(host, "rspserver", &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

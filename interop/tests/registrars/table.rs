@@ -1,6 +1,6 @@
 //! What a registrar has in its handlespace, told by `rserpool dump` or by the reference implementation's `hsdump`, so that the
 //! two can be compared.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Table {
     /// Pool, element, and the home of the element.
     pub(crate) elements: BTreeSet<(String, u32, u32)>,
-    /// The checksum over what each home owns, of those that own anything.
-    pub(crate) checksums: BTreeMap<u32, u16>,
+    /// The checksum over all of them (RFC 5353 §3.6.2), as the implementation that was asked computes it.
+    pub(crate) checksum: u16,
 }
 
 /// A registrar of either implementation, by its host.
@@ -27,6 +27,14 @@ pub(crate) struct Table {
 pub(crate) enum At {
     Ours(u8),
     Theirs(u8),
+}
+
+impl At {
+    /// Where it is.
+    pub(crate) fn host(self) -> u8 {
+        let (Self::Ours(host) | Self::Theirs(host)) = self;
+        host
+    }
 }
 
 impl Table {
@@ -55,38 +63,28 @@ impl Table {
                 table.elements.insert((text(&pool, "handle")?, id, home));
             }
         }
-        for owner in list(handlespace, "owners")? {
-            let checksum = u16::from_str_radix(&text(&owner, "checksum")?, 16).ok()?;
-            if owner.get("elements")?.as_u64()? > 0 {
-                table.checksums.insert(number(&text(&owner, "server")?)?, checksum);
-            }
-        }
+        let owners = list(handlespace, "owners")?;
+        let checksums: Option<Vec<u16>> =
+            owners.iter().map(|owner| u16::from_str_radix(&text(owner, "checksum")?, 16).ok()).collect();
+        table.checksum = sum(&checksums?);
         Some(table)
     }
 
-    /// Of its output: `- $00000001 -> "EchoPool" / $37e2afc4 flags=…` tells an element, and in the list of peers
-    /// `- idx:#0001: $00000001 upd=… chsum=$0000aaaa …` the checksum over what a home owns.
+    /// Of its output: `- $00000001 -> "EchoPool" / $37e2afc4 flags=…` tells an element,
+    /// `-- Checksums: Handlespace=$0000f386, …` the checksum.
     fn from_hsdump(output: &str) -> Option<Self> {
         let mut table = Self::default();
-        let mut checksums = BTreeMap::new();
-        for line in output.lines() {
-            let line = line.trim_start();
-            if let Some((home, rest)) = line.strip_prefix("- $").and_then(|line| line.split_once(" -> \"")) {
-                let (pool, rest) = rest.split_once("\" / $")?;
-                let element = rest.split_whitespace().next()?;
-                table.elements.insert((pool.to_owned(), number(element)?, number(home)?));
-            } else if let Some((_, rest)) =
-                line.strip_prefix("- idx:").and_then(|line| line.split_once(": $"))
-                && let Some((home, rest)) = rest.split_once(" upd=")
-                && let Some((_, checksum)) = rest.split_once("chsum=$")
-            {
-                let checksum = number(checksum.split_whitespace().next()?)?;
-                checksums.insert(number(home)?, u16::try_from(checksum).ok()?);
-            }
+        let (_, checksum) = output.rsplit_once("Checksums: Handlespace=$")?;
+        // It is printed as it lies in memory: summed up in words of this machine's order, which RFC 1071 allows.
+        table.checksum = u16::try_from(number(checksum.split(',').next()?)?).ok()?.to_be();
+        let (_, owned) = output.rsplit_once("*-- Ownership:")?;
+        for line in owned.lines().filter_map(|line| line.trim_start().strip_prefix("- $")) {
+            let (home, rest) = line.split_once(" -> \"")?;
+            let (pool, rest) = rest.split_once("\" / $")?;
+            let element = rest.split_whitespace().next()?;
+            table.elements.insert((pool.to_owned(), number(element)?, number(home)?));
         }
-        let homes: BTreeSet<u32> = table.elements.iter().map(|(_, _, home)| *home).collect();
-        table.checksums = checksums.into_iter().filter(|(home, _)| homes.contains(home)).collect();
-        output.contains("*-- Ownership:").then_some(table)
+        Some(table)
     }
 
     /// How many elements of a pool have this home.
@@ -100,10 +98,7 @@ impl fmt::Display for Table {
         for (pool, element, home) in &self.elements {
             writeln!(f, "    {pool} {element:08x} at {home}")?;
         }
-        for (home, checksum) in &self.checksums {
-            writeln!(f, "    checksum of {home}: {checksum:04x}")?;
-        }
-        Ok(())
+        writeln!(f, "    checksum {:04x}", self.checksum)
     }
 }
 
@@ -136,7 +131,16 @@ pub(crate) fn agreed(
     }
 }
 
+/// The checksum over what several homes own: that over what each owns is the complement of a sum (RFC 1071).
+fn sum(checksums: &[u16]) -> u16 {
+    let fold = |sum: u16, checksum: &u16| {
+        let (sum, carry) = sum.overflowing_add(!checksum);
+        sum + u16::from(carry)
+    };
+    !checksums.iter().fold(0, fold)
+}
+
 /// Reads `0x0000002a` and `0000002a`.
 fn number(text: &str) -> Option<u32> {
-    u32::from_str_radix(text.trim_start_matches("0x").trim_start_matches('$'), 16).ok()
+    u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
 }

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use rserpool::transport::{self, Link, LinkConfig};
+use rserpool::transport::{self, Link};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -27,9 +27,9 @@ pub(super) async fn measure(
     measurement: &Measurement,
     script: impl Fn(u32) -> Result<Script, Failure>,
 ) -> Result<Outcome, Failure> {
-    let mut clients = Vec::new();
+    let (mut clients, links) = (Vec::new(), measurement.links()?);
     for client in 0..measurement.connections {
-        let link = transport::connect(&measurement.registrar, &LinkConfig::default()).await?;
+        let link = transport::connect(&measurement.registrar, &links).await?;
         clients.push((link, script(client)?));
     }
     let (started, pipeline) = (Instant::now(), measurement.pipeline as usize);

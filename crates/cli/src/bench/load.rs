@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rserpool::transport::{self, LinkConfig};
+use rserpool::transport;
 use rserpool::wire::asap::{self, Message};
 use rserpool::wire::{
     Dialect, PeIdentifier, Policy, PoolElement as Element, PoolHandle, RegistrationLife, ServerId, Transport,
@@ -120,12 +120,18 @@ impl Pool {
         let mut pool =
             Self { handle: existing.clone().unwrap_or_else(|| POOL.to_owned()).into(), elements: Vec::new() };
         if existing.is_none() {
+            // Why there is no link is told here; the elements would only go on trying.
+            transport::connect(&measurement.registrar, &measurement.links()?).await?;
+            let security = measurement.security()?;
             for _ in 0..elements {
-                let element = PoolElement::builder(pool.handle.clone())
+                let mut element = PoolElement::builder(pool.handle.clone())
                     .registrars([measurement.registrar.clone()])
                     .dialect(measurement.dialect)
                     .timers(TimerProfile::Fast)
                     .transport(NOWHERE);
+                if let Some(security) = &security {
+                    element = element.security(security.clone());
+                }
                 pool.elements.push(element.register().await?);
             }
         }
@@ -149,7 +155,7 @@ impl Pool {
     /// Whether the registrar knows the pool: what is measured shall be good answers.
     async fn check(&self, measurement: &Measurement) -> Result<(), Failure> {
         let (mut reader, writer) =
-            transport::connect(&measurement.registrar, &LinkConfig::default()).await?.split();
+            transport::connect(&measurement.registrar, &measurement.links()?).await?.split();
         let queue = writer.queue();
         let writing = tokio::spawn(writer.run());
         queue.push(encode(measurement.dialect, [resolution(&self.handle, None)])?)?;

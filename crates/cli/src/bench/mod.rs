@@ -11,12 +11,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use hdrhistogram::Histogram;
 use rserpool::machine::Endpoint;
+use rserpool::transport::{LinkConfig, Security};
 use rserpool::wire::Dialect;
 use serde::Serialize;
 
 use crate::arguments;
 use crate::failure::Failure;
 use crate::output;
+use crate::security::ClientKeys;
 
 /// Measure how fast a registrar answers
 #[derive(Debug, Args)]
@@ -50,7 +52,7 @@ enum Operation {
 
 #[derive(Debug, Args)]
 struct Measurement {
-    /// The registrar, as tcp://HOST:PORT
+    /// The registrar, as tcp://HOST:PORT or tls://HOST:PORT
     #[arg(long, value_name = "URL")]
     registrar: Endpoint,
     /// How many connections
@@ -68,6 +70,19 @@ struct Measurement {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    keys: ClientKeys,
+}
+
+impl Measurement {
+    /// The settings of its links.
+    fn links(&self) -> Result<LinkConfig, Failure> {
+        Ok(LinkConfig { security: self.security()?, ..LinkConfig::default() })
+    }
+
+    fn security(&self) -> Result<Option<Security>, Failure> {
+        self.keys.security(std::slice::from_ref(&self.registrar), None)
+    }
 }
 
 /// What was measured.

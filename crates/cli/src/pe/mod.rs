@@ -21,6 +21,8 @@ use crate::shutdown::Shutdown;
 
 /// How often to say that the element is not registered yet.
 const REMINDER: Duration = Duration::from_secs(10);
+/// When to say it first: a wrong key is wrong from the start.
+const FIRST_REMINDER: Duration = Duration::from_secs(3);
 
 /// Register a service as an element of a pool, and keep it registered
 ///
@@ -77,7 +79,7 @@ async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Fail
     let address = listener.local_addr()?;
     tokio::spawn(echo::serve(listener));
     let element = tokio::select! {
-        element = register(arguments.element(address)) => element?,
+        element = register(arguments.element(address)?, &arguments.registrars) => element?,
         () = shutdown.requested() => return Ok(()),
     };
     announce(&element)?;
@@ -88,8 +90,8 @@ async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Fail
 
 impl Arguments {
     /// The element that serves at `address`.
-    fn element(&self, address: SocketAddr) -> PoolElementBuilder {
-        let Registrars { registrars, interfaces, conventions } = &self.registrars;
+    fn element(&self, address: SocketAddr) -> Result<PoolElementBuilder, Failure> {
+        let Registrars { registrars, interfaces, conventions, keys } = &self.registrars;
         let mut builder = PoolElement::builder(self.pool.clone())
             .registrars(registrars.iter().cloned())
             .timers(conventions.timers)
@@ -111,17 +113,20 @@ impl Arguments {
         if let Some(address) = self.advertise {
             builder = builder.advertise(address);
         }
-        builder
+        if let Some(security) = keys.security(registrars, self.asap.as_ref())? {
+            builder = builder.security(security);
+        }
+        Ok(builder)
     }
 }
 
 /// Registers, however long that takes: an element may be started before its registrars. A rejection is final, unless it is
 /// for want of resources, which may come back.
-async fn register(builder: PoolElementBuilder) -> Result<PoolElement, Failure> {
+async fn register(builder: PoolElementBuilder, registrars: &Registrars) -> Result<PoolElement, Failure> {
     let element = builder.start().await?;
     let (pool, id) = (element.pool_handle().clone(), element.identifier());
     let mut events = element.events();
-    let (mut reminders, mut refused) = (interval_at(Instant::now() + REMINDER, REMINDER), false);
+    let (mut reminders, mut refused) = (interval_at(Instant::now() + FIRST_REMINDER, REMINDER), false);
     let status = loop {
         tokio::select! {
             status = element.settled() => break status,
@@ -131,7 +136,10 @@ async fn register(builder: PoolElementBuilder) -> Result<PoolElement, Failure> {
                     refused = true;
                 }
             }
-            _ = reminders.tick() => warn!(%pool, element = %id, "not registered yet; still trying"),
+            _ = reminders.tick() => {
+                let reason = registrars.diagnose().await;
+                warn!(%pool, element = %id, reason, "not registered yet; still trying");
+            }
         }
     };
     match status {

@@ -39,12 +39,12 @@ pub(super) async fn run(arguments: &Arguments, target: &str, shutdown: &mut Shut
                 element.deregister().await;
             }
             None if up => {
-                let mut builder = arguments.element(address);
+                let mut builder = arguments.element(address)?;
                 if let Some(identity) = identity {
                     builder = builder.identifier(identity);
                 }
                 let element = tokio::select! {
-                    element = register(builder) => element?,
+                    element = register(builder, &arguments.registrars) => element?,
                     () = shutdown.requested() => break,
                 };
                 if identity.replace(element.identifier()).is_none() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Arguments;
 use crate::failure::Failure;
+use crate::security::ServerKeys;
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -47,6 +48,12 @@ fn parse(text: &str) -> Result<File, toml::de::Error> {
         announce: root.announce,
         advertise: root.advertise,
         admin: root.admin,
+        keys: ServerKeys {
+            tls_cert: root.tls_cert,
+            tls_key: root.tls_key,
+            tls_ca: root.tls_ca,
+            psk_file: root.psk_file,
+        },
         config: None,
     };
     let mut limits = RegistrarLimits::default();
@@ -69,6 +76,14 @@ struct Root {
     announce: Vec<String>,
     advertise: Option<IpAddr>,
     admin: Option<String>,
+    #[serde(rename = "tls-cert")]
+    tls_cert: Option<PathBuf>,
+    #[serde(rename = "tls-key")]
+    tls_key: Option<PathBuf>,
+    #[serde(rename = "tls-ca")]
+    tls_ca: Option<PathBuf>,
+    #[serde(rename = "psk-file")]
+    psk_file: Option<PathBuf>,
     #[serde(default)]
     timing: Timing,
     #[serde(default)]

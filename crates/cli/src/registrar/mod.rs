@@ -17,6 +17,7 @@ use tracing::{error, info};
 use crate::arguments;
 use crate::failure::Failure;
 use crate::output;
+use crate::security::ServerKeys;
 use crate::shutdown::Shutdown;
 
 /// What `--announce` takes to overrule the interfaces of the configuration file.
@@ -28,11 +29,12 @@ const OFF: &str = "off";
 /// hands its elements over to a peer.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Arguments {
-    /// Serve elements and users there, as tcp://HOST:PORT; 3863 is the assigned port, 0 takes a free one; may be given
-    /// several times
+    /// Serve elements and users there, as tcp://HOST:PORT or tls://HOST:PORT; 3863 and 3864 are the assigned ports, 0 takes
+    /// a free one; may be given several times
     #[arg(long, value_name = "URL", required_unless_present = "config")]
     asap: Vec<Endpoint>,
-    /// Serve other registrars there; 9901 is the assigned port [default: not at all, the registrar is alone]
+    /// Serve other registrars there; 9901 and, for tls://, 9902 are the assigned ports [default: not at all, the registrar is
+    /// alone]
     #[arg(long, value_name = "URL")]
     enrp: Option<Endpoint>,
     /// The ENRP endpoint of another registrar; may be given several times: the first is the mentor, others its back-ups
@@ -57,6 +59,8 @@ pub(crate) struct Arguments {
     /// Answer HTTP there: /livez, /readyz, /v1/handlespace, /v1/peers, /metrics
     #[arg(long, value_name = "HOST:PORT")]
     admin: Option<String>,
+    #[command(flatten)]
+    keys: ServerKeys,
     /// Take what the flags do not say from this TOML file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -113,12 +117,16 @@ impl Settings {
     }
 
     async fn start(self) -> Result<Registrar, Failure> {
-        let Arguments { asap, enrp, peers, id, timers, dialect, announce, advertise, .. } = self.flags;
+        let Arguments { asap, enrp, peers, id, timers, dialect, announce, advertise, keys, .. } = self.flags;
         let mut builder = Registrar::builder()
             .timers(timers.unwrap_or_default())
             .custom_timers(self.timers)
             .limits(self.limits)
             .dialect(dialect.unwrap_or_default());
+        if let Some(security) = keys.security(&asap, enrp.as_ref(), &peers)? {
+            keys.reload_on_hangup(security.clone())?;
+            builder = builder.security(security);
+        }
         for endpoint in asap {
             builder = builder.asap(endpoint);
         }
@@ -157,6 +165,7 @@ impl Arguments {
             announce: list(self.announce, file.announce),
             advertise: self.advertise.or(file.advertise),
             admin: self.admin.or(file.admin),
+            keys: self.keys.or(file.keys),
             config: self.config,
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,7 +34,16 @@ pub(crate) struct Ended {
 
 /// Starts `rserpool` with these arguments; its logs go to the test's standard error.
 pub(crate) fn start(arguments: &[&str]) -> Running {
-    let mut child = command(arguments).stderr(Stdio::inherit()).spawn().expect("the binary is built");
+    spawn(command(arguments).stderr(Stdio::inherit()))
+}
+
+/// Starts `rserpool` with these arguments and its logs, from level info, on a pipe.
+pub(crate) fn start_with_log(arguments: &[&str]) -> Running {
+    spawn(command(arguments).stderr(Stdio::piped()).env("RUST_LOG", "info"))
+}
+
+fn spawn(command: &mut Command) -> Running {
+    let mut child = command.spawn().expect("the binary is built");
     let output = child.stdout.take().expect("piped");
     let (sender, lines) = channel();
     thread::spawn(move || {
@@ -103,6 +112,16 @@ impl Running {
     /// Asks it to end, as a service manager does.
     pub(crate) fn terminate(&self) {
         kill(self.pid(), Signal::SIGTERM).expect("it runs");
+    }
+
+    /// Tells it that its configuration has changed.
+    pub(crate) fn hang_up(&self) {
+        kill(self.pid(), Signal::SIGHUP).expect("it runs");
+    }
+
+    /// Its logs, once, if they are on a pipe.
+    pub(crate) fn log(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     /// Ends it as a crash does.

@@ -46,6 +46,11 @@ where
         {
             let mut state = self.lock();
             let waiting = match state.links.insert(link, LinkState::Up(queue.clone())) {
+                // It came up as the machine gave it up.
+                Some(LinkState::Connecting { cancel, .. }) if cancel.is_cancelled() => {
+                    drop(state);
+                    return self.end(link, DownReason::Requested);
+                }
                 Some(LinkState::Connecting { waiting, .. }) => waiting,
                 _ => Vec::new(),
             };

@@ -22,7 +22,7 @@ where
     M::Event: Send,
 {
     /// Accepts links on `listener`, all of which speak `protocol`.
-    pub(crate) fn listen(&self, protocol: Protocol, listener: Listener) {
+    pub(super) fn listen(&self, protocol: Protocol, listener: Listener) {
         let (driver, listener) = (self.clone(), Arc::new(listener));
         self.listeners().push((protocol, Arc::clone(&listener)));
         self.shared.tasks.spawn(async move {

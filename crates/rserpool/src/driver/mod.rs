@@ -70,8 +70,14 @@ where
     M: Machine + Send + 'static,
     M::Event: Send,
 {
-    /// Starts to drive `machine`. Must be called on a tokio runtime.
-    pub(crate) fn start(machine: M, links: LinkConfig, handler: impl EventHandler<M>) -> Self {
+    /// Starts to drive `machine`, and to listen: links are opened from listeners, the first ones too. Must be called on a
+    /// tokio runtime.
+    pub(crate) fn start(
+        machine: M,
+        links: LinkConfig,
+        handler: impl EventHandler<M>,
+        listeners: impl IntoIterator<Item = (Protocol, Listener)>,
+    ) -> Self {
         let state = State {
             machine,
             handler: Box::new(handler),
@@ -90,6 +96,9 @@ where
                 tasks: TaskTracker::new(),
             }),
         };
+        for (protocol, listener) in listeners {
+            driver.listen(protocol, listener);
+        }
         driver.shared.tasks.spawn(driver.clone().run_timer());
         driver.command(|_, _| ());
         driver

@@ -221,6 +221,7 @@ mod tests {
     use super::*;
 
     /// Settings of a client and of a server that has a certificate for `name`.
+    #[allow(clippy::needless_update, reason = "there is another field with pre-shared keys")]
     fn settings(name: &str) -> Ready {
         let authority_key = KeyPair::generate().expect("a key");
         let mut authority = CertificateParams::default();

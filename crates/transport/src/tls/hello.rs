@@ -30,7 +30,7 @@ pub(super) fn is_tls(stream: &[u8]) -> bool {
 
 /// Reads what a client has sent.
 pub(super) fn read(stream: &[u8]) -> Hello {
-    if !stream.first().is_none_or(|first| *first == HANDSHAKE)
+    if stream.first().is_some_and(|first| *first != HANDSHAKE)
         || stream.get(1).is_some_and(|major| *major != 3)
     {
         return Hello::NotTls;

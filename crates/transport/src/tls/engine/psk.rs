@@ -31,7 +31,7 @@ const KEPT: usize = 16 << 10;
 
 /// What all conversations have in common.
 #[derive(Clone)]
-pub(in crate::tls) struct Settings(Config);
+pub(crate) struct Settings(Config);
 
 impl Settings {
     pub(in crate::tls) fn new() -> Result<Self, SecurityError> {

@@ -1,0 +1,107 @@
+//! Elements and users: they verify registrars by an authority or by a pre-shared key, and show who they are by a certificate
+//! or by that key (RFC 5352 §9.2).
+use std::path::PathBuf;
+
+use clap::Args;
+use rserpool::machine::Endpoint;
+use rserpool::transport::{
+    ClientCertificates, ClientSecurity, PreSharedKey, PskStore, PskTable, Security, SecurityConfig,
+    ServerCertificate, ServerSecurity,
+};
+
+use super::{for_nothing, identity, read, roots, secured};
+use crate::failure::Failure;
+
+/// How links to tls:// registrars are secured.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ClientKeys {
+    /// The authorities (PEM) one of which a tls:// registrar's certificate must come from
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_ca: Option<PathBuf>,
+    /// The certificate (PEM) to show to registrars
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+    /// Use the pre-shared key of this name in the place of certificates
+    #[arg(long, value_name = "ID", help_heading = "TLS")]
+    psk_identity: Option<String>,
+    /// The file with the pre-shared key, in a line identity:hex
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    psk_file: Option<PathBuf>,
+}
+
+impl ClientKeys {
+    /// The settings for links to `registrars`, and for those that are accepted on `own`; `None` where nothing is secured.
+    pub(crate) fn security(
+        &self,
+        registrars: &[Endpoint],
+        own: Option<&Endpoint>,
+    ) -> Result<Option<Security>, Failure> {
+        let endpoints: Vec<_> = registrars.iter().chain(own).collect();
+        if !secured(&endpoints)? {
+            return self.first_flag().map_or(Ok(None), |flag| Err(for_nothing(flag, "--registrar")));
+        }
+        let identity = identity(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        let roots = roots(self.tls_ca.as_ref())?;
+        // Whoever has taken an element over connects to it. It lets nobody in who does not prove who they are.
+        let server = identity.clone().zip(roots.clone()).map(|(identity, roots)| {
+            let clients = ClientCertificates::Required(roots);
+            let certificate = Some(ServerCertificate::Identity { identity, clients });
+            ServerSecurity { certificate, psk: None }
+        });
+        let client = match (self.key()?, roots) {
+            (Some(_), _) if identity.is_some() => {
+                let message = "--psk-identity and --tls-cert both say who this is: give one of them";
+                return Err(Failure::usage(message));
+            }
+            (Some(key), _) => ClientSecurity::Psk(key),
+            (None, Some(roots)) => ClientSecurity::Certificate { roots, identity },
+            (None, None) => {
+                return Err(Failure::usage(
+                    "a tls:// registrar needs --tls-ca, or --psk-identity and --psk-file: what is it to be verified by?",
+                ));
+            }
+        };
+        if let (Some(own), None) = (own, &server) {
+            let message =
+                format!("--asap {own} needs --tls-ca, --tls-cert and --tls-key: registrars connect there");
+            return Err(Failure::usage(message));
+        }
+        read("TLS", Security::new(SecurityConfig { client: Some(client), server })).map(Some)
+    }
+
+    /// The pre-shared key, where the flags name one.
+    fn key(&self) -> Result<Option<PreSharedKey>, Failure> {
+        match (&self.psk_identity, &self.psk_file) {
+            (Some(identity), Some(path)) => {
+                let keys = read("--psk-file", PskTable::read(path))?;
+                let missing = || {
+                    Failure::usage(format!(
+                        "--psk-identity {identity}: no such key in --psk-file {}",
+                        path.display()
+                    ))
+                };
+                keys.key(identity).ok_or_else(missing).map(Some)
+            }
+            (Some(_), None) => Err(Failure::usage("--psk-identity needs --psk-file: where is the key?")),
+            (None, Some(_)) => {
+                Err(Failure::usage("--psk-file needs --psk-identity: which of the keys is it?"))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn first_flag(&self) -> Option<&'static str> {
+        let Self { tls_ca, tls_cert, tls_key, psk_identity, psk_file } = self;
+        let flags = [
+            ("--tls-ca", tls_ca.is_some()),
+            ("--tls-cert", tls_cert.is_some()),
+            ("--tls-key", tls_key.is_some()),
+            ("--psk-identity", psk_identity.is_some()),
+            ("--psk-file", psk_file.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+}

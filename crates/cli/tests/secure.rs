@@ -1,0 +1,322 @@
+//! A secured pool by the command line alone: keys made, registrars, an element and a user over TLS; and what does not get in.
+#![allow(clippy::expect_used, reason = "in tests, a panic is the report")]
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use support::{Ended, Running, eventually, json, run, start, start_with_log};
+
+/// A directory of this test, empty.
+fn directory(test: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secure-{test}"));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+/// Runs a command that succeeds.
+fn done(arguments: &[&str]) -> Ended {
+    let ended = run(arguments, "");
+    assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
+    ended
+}
+
+fn refused(arguments: &[&str], named: &[&str]) {
+    let ended = run(arguments, "");
+    assert_eq!(ended.status, Some(2), "{arguments:?}: {}", ended.stderr);
+    for name in named {
+        assert!(ended.stderr.contains(name), "{arguments:?} does not say `{name}`: {}", ended.stderr);
+    }
+}
+
+/// An authority in `DIR`, with one certificate for each of the names in `DIR/NAME`, and a pre-shared key for `pe-a`.
+struct Keys(PathBuf);
+
+impl Keys {
+    fn make(test: &str, names: &[&str]) -> Self {
+        let keys = Self(directory(test));
+        done(&["keygen", "ca", "--out", &keys.path("")]);
+        for name in names {
+            keys.issue(name, &[]);
+        }
+        keys.pre_share("pe-a");
+        keys
+    }
+
+    fn issue(&self, name: &str, more: &[&str]) {
+        let (ca, out) = (self.path(""), self.path(name));
+        let base = ["keygen", "cert", "--ca", &ca, "--name", name, "--ip", "127.0.0.1", "--out", &out];
+        done(&[&base[..], more].concat());
+    }
+
+    /// Makes this the only pre-shared key.
+    fn pre_share(&self, identity: &str) {
+        let line = done(&["keygen", "psk", "--identity", identity]).stdout;
+        std::fs::write(self.path("psk"), line).expect("written");
+        std::fs::set_permissions(self.path("psk"), PermissionsExt::from_mode(0o600)).expect("ours");
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// A registrar of that name, its logs on a pipe.
+    fn registrar(&self, name: &str, more: &[&str]) -> Running {
+        let (cert, key) = (self.path(&format!("{name}/cert.pem")), self.path(&format!("{name}/key.pem")));
+        let (ca, psk) = (self.path("ca.pem"), self.path("psk"));
+        let base = [
+            "registrar",
+            "--timers",
+            "fast",
+            "--asap",
+            "tls://127.0.0.1:0",
+            "--enrp",
+            "tls://127.0.0.1:0",
+            "--tls-cert",
+            &cert,
+            "--tls-key",
+            &key,
+            "--tls-ca",
+            &ca,
+            "--psk-file",
+            &psk,
+        ];
+        start_with_log(&[&base[..], more].concat())
+    }
+
+    fn element(&self, registrar: &str) -> Running {
+        let psk = self.path("psk");
+        start(&[
+            "pe",
+            "--echo",
+            "--timers",
+            "fast",
+            "--pool",
+            "echo",
+            "--registrar",
+            registrar,
+            "--psk-identity",
+            "pe-a",
+            "--psk-file",
+            &psk,
+        ])
+    }
+
+    fn certified_element(&self, name: &str, registrar: &str) -> Running {
+        let (cert, key) = (self.path(&format!("{name}/cert.pem")), self.path(&format!("{name}/key.pem")));
+        let ca = self.path("ca.pem");
+        let base = ["pe", "--echo", "--timers", "fast", "--pool", "echo", "--registrar", registrar];
+        let keys = ["--tls-ca", &ca, "--tls-cert", &cert, "--tls-key", &key, "--asap", "tls://127.0.0.1:0"];
+        start(&[&base[..], &keys].concat())
+    }
+
+    fn resolve(&self, registrar: &str) -> Ended {
+        resolve(registrar, &["--tls-ca", &self.path("ca.pem")])
+    }
+}
+
+fn resolve(registrar: &str, more: &[&str]) -> Ended {
+    let base = [
+        "resolve",
+        "--json",
+        "--timers",
+        "fast",
+        "--pool",
+        "echo",
+        "--patience",
+        "1",
+        "--registrar",
+        registrar,
+    ];
+    run(&[&base[..], more].concat(), "")
+}
+
+/// 5352-9.2-06, 5352-9.2-08, 5353-6.2-07: the commands of docs/security.md.
+#[test]
+fn a_secured_pool_takes_keygen_three_registrars_an_element_and_a_call() {
+    let keys = Keys::make("pool", &["registrar-1", "registrar-2", "registrar-3", "pe-b"]);
+    let first = keys.registrar("registrar-1", &[]);
+    let at = first.ready();
+    let others = ["registrar-2", "registrar-3"].map(|name| keys.registrar(name, &["--peer", &at["enrp"]]));
+    let last = others.map(|registrar| (registrar.ready(), registrar));
+    let element = keys.element(&at["asap"]);
+    element.ready();
+    // By a certificate, and then with an endpoint of its own that registrars may connect to.
+    let certified = keys.certified_element("pe-b", &at["asap"]);
+    certified.ready();
+    for (there, _) in &last {
+        eventually("every registrar knows both elements", || {
+            let ended = keys.resolve(&there["asap"]);
+            ended.status == Some(0) && json(&ended)["elements"].as_array().is_some_and(|all| all.len() == 2)
+        });
+    }
+    let ca = keys.path("ca.pem");
+    let there = &last[1].0["asap"];
+    let mut call =
+        start(&["call", "--timers", "fast", "--pool", "echo", "--registrar", there, "--tls-ca", &ca]);
+    call.say("hello");
+    assert_eq!(call.line(), "hello");
+    let report = json(&done(&[
+        "bench",
+        "resolve",
+        "--registrar",
+        there,
+        "--tls-ca",
+        &ca,
+        "--pool",
+        "echo",
+        "--connections",
+        "2",
+        "--seconds",
+        "0.2",
+        "--json",
+    ]));
+    assert_eq!(report["rejected"], 0);
+}
+
+/// 5355-2.6.3-01: a registrar of another authority is not believed, and the user is told that this is the reason.
+#[test]
+fn a_registrar_of_another_authority_is_refused_and_the_reason_is_told() {
+    let (ours, stranger) = (Keys::make("ours", &[]), Keys::make("stranger", &["registrar-1"]));
+    let registrar = stranger.registrar("registrar-1", &[]);
+    let ended = ours.resolve(&registrar.ready()["asap"]);
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("certificate is refused"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_plain_client_at_a_tls_port_and_the_other_way_round_are_told_so() {
+    let keys = Keys::make("plain", &["registrar-1"]);
+    let secured = keys.registrar("registrar-1", &[]);
+    let ended = resolve(&secured.ready()["asap"].replace("tls://", "tcp://"), &[]);
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("the other end speaks TLS"), "{}", ended.stderr);
+    let (_plain, at) = support::registrar(&[]);
+    let ended = keys.resolve(&at["asap"].replace("tcp://", "tls://"));
+    assert_eq!(ended.status, Some(1));
+    assert!(
+        ended.stderr.contains("TLS handshake") || ended.stderr.contains("not speak TLS"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// New keys hold after SIGHUP; a broken file changes nothing and is told.
+#[test]
+fn a_hangup_reloads_the_keys_and_keeps_the_old_ones_if_a_file_is_bad() {
+    let keys = Keys::make("reload", &["registrar-1"]);
+    let mut registrar = keys.registrar("registrar-1", &[]);
+    let at = registrar.ready();
+    let mut log = BufReader::new(registrar.log().expect("piped")).lines().map(|line| line.expect("text"));
+    let element = keys.element(&at["asap"]);
+    element.ready();
+
+    let good = std::fs::read(keys.path("psk")).expect("there");
+    std::fs::write(keys.path("psk"), "pe-a:no key").expect("written");
+    registrar.hang_up();
+    let line = log.find(|line| line.contains("reloaded")).expect("it says so");
+    assert!(line.contains("not reloaded") && line.contains("line 1"), "{line}");
+    assert_eq!(keys.resolve(&at["asap"]).status, Some(0), "served as before");
+
+    // A new authority altogether: the old certificates are of no use for new links.
+    std::fs::write(keys.path("psk"), good).expect("written");
+    done(&["keygen", "ca", "--out", &keys.path(""), "--force"]);
+    keys.issue("registrar-1", &["--force"]);
+    assert_eq!(keys.resolve(&at["asap"]).status, Some(1), "it still shows the old certificate");
+    registrar.hang_up();
+    let line = log.find(|line| line.contains("reloaded")).expect("it says so");
+    assert!(!line.contains("not reloaded"), "{line}");
+    let ended = keys.resolve(&at["asap"]);
+    assert_eq!(
+        ended.status,
+        Some(0),
+        "the new certificate is shown, the element's link is still up: {}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn an_unsecured_registrar_says_so_once() {
+    let mut registrar = start_with_log(&[
+        "registrar",
+        "--timers",
+        "fast",
+        "--asap",
+        "tcp://127.0.0.1:0",
+        "--enrp",
+        "tcp://127.0.0.1:0",
+    ]);
+    registrar.ready();
+    let log = registrar.log().expect("piped");
+    registrar.terminate();
+    assert!(registrar.end().success());
+    let lines: Vec<_> = BufReader::new(log).lines().map(|line| line.expect("text")).collect();
+    let unsecured =
+        lines.iter().filter(|line| line.contains("unsecured: anybody who reaches tcp://")).count();
+    assert_eq!(unsecured, 1, "{lines:?}");
+}
+
+#[test]
+fn keys_are_for_their_owner_only_and_never_overwritten_by_accident() {
+    let keys = Keys::make("files", &["a"]);
+    for secret in ["ca-key.pem", "a/key.pem"] {
+        let mode = std::fs::metadata(keys.path(secret)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{secret}");
+    }
+    let before = std::fs::read(keys.path("ca-key.pem")).expect("there");
+    let ended = run(&["keygen", "ca", "--out", &keys.path("")], "");
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("--force"), "{}", ended.stderr);
+    assert_eq!(std::fs::read(keys.path("ca-key.pem")).expect("there"), before);
+    keys.issue("a", &["--force"]);
+    let (one, two) =
+        (done(&["keygen", "psk", "--identity", "x"]), done(&["keygen", "psk", "--identity", "x"]));
+    assert!(one.stdout.starts_with("x:") && one.stdout.len() == "x:".len() + 64 + 1, "{}", one.stdout);
+    assert_ne!(one.stdout, two.stdout);
+    refused(&["keygen", "psk", "--identity", "a b"], &["--identity"]);
+    refused(&["keygen", "cert", "--ca", &keys.path(""), "--out", &keys.path("b")], &["--name", "--ip"]);
+    refused(
+        &["keygen", "cert", "--ca", &keys.path(""), "--name", "*.x", "--out", &keys.path("b")],
+        &["--name"],
+    );
+}
+
+#[test]
+fn flags_that_do_not_go_together_are_named() {
+    let keys = Keys::make("usage", &["a"]);
+    let (ca, cert, key, psk) =
+        (keys.path("ca.pem"), keys.path("a/cert.pem"), keys.path("a/key.pem"), keys.path("psk"));
+    let with = |base: &[&str], more: &[&str], named: &[&str]| refused(&[base, more].concat(), named);
+    let tls = ["resolve", "--pool", "p", "--registrar", "tls://127.0.0.1:1"];
+    with(&tls, &[], &["tls://", "--tls-ca", "--psk-identity"]);
+    with(&tls, &["--tls-ca", &ca, "--tls-cert", &cert], &["--tls-cert", "--tls-key"]);
+    with(&tls, &["--tls-ca", &ca, "--tls-key", &key], &["--tls-cert", "--tls-key"]);
+    with(&tls, &["--psk-identity", "pe-a"], &["--psk-identity", "--psk-file"]);
+    with(&tls, &["--psk-file", &psk], &["--psk-identity", "--psk-file"]);
+    with(&tls, &["--psk-identity", "pe-b", "--psk-file", &psk], &["--psk-identity pe-b", "--psk-file"]);
+    with(&tls, &["--tls-ca", "/nonexistent.pem"], &["--tls-ca", "/nonexistent.pem"]);
+    with(
+        &tls,
+        &["--tls-ca", &ca, "--registrar", "tcp://127.0.0.1:2"],
+        &["tls://127.0.0.1:1", "tcp://127.0.0.1:2"],
+    );
+    with(
+        &["resolve", "--pool", "p", "--registrar", "tcp://127.0.0.1:1"],
+        &["--tls-ca", &ca],
+        &["--tls-ca", "tls://"],
+    );
+    let pe =
+        ["pe", "--echo", "--pool", "p", "--registrar", "tls://127.0.0.1:1", "--asap", "tls://127.0.0.1:0"];
+    with(&pe, &["--psk-identity", "pe-a", "--psk-file", &psk], &["--asap tls://127.0.0.1:0", "--tls-cert"]);
+    let alone = ["registrar", "--asap", "tls://127.0.0.1:0"];
+    with(&alone, &[], &["--tls-cert", "--tls-key"]);
+    with(&alone, &["--tls-cert", &cert], &["--tls-key"]);
+    with(&alone, &["--tls-cert", &cert, "--tls-key", &key, "--enrp", "tls://127.0.0.1:0"], &["--tls-ca"]);
+    with(&alone, &["--enrp", "tcp://127.0.0.1:0"], &["tls://127.0.0.1:0", "tcp://127.0.0.1:0"]);
+    with(&["registrar", "--asap", "tcp://127.0.0.1:0"], &["--psk-file", &psk], &["--psk-file", "tls://"]);
+    let path = keys.path("registrar.toml");
+    std::fs::write(&path, format!("asap = [\"tls://127.0.0.1:0\"]\ntls-cert = \"{cert}\"\n"))
+        .expect("written");
+    refused(&["registrar", "--config", &path], &["--tls-key"]);
+}
