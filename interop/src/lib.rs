@@ -21,6 +21,7 @@ mod lab;
 mod machine;
 mod network;
 mod scenario;
+mod tshark;
 
 pub use cargo::{project_command, test_programs};
 pub use guest::run_as_first_process;
@@ -28,3 +29,4 @@ pub use lab::{Lab, inside, skipped};
 pub use machine::{Kept, LabError, Machine, Outcome, TIMED_OUT, missing};
 pub use network::{Network, Running};
 pub use scenario::{Hosts, Process, Scenario, until};
+pub use tshark::no_message_is_objectionable;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -16,6 +16,7 @@ use crate::job::Files;
 use crate::lab::Lab;
 use crate::machine::lab_program;
 use crate::network::{Network, Running};
+use crate::tshark::no_message_is_objectionable;
 
 /// Of the reference implementation, and what reads captures.
 const PROGRAMS: [&str; 5] = ["rspregistrar", "rspserver", "rspterminal", "hsdump", "tshark"];
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A test on hosts on which both implementations can be started.
+///
+/// When it has succeeded, tshark reads its captures, and must not object to any message of either.
 ///
 /// It is skipped, and says so, where one of them or user-mode Linux is missing, unless the environment has
 /// `RSERPOOL_LAB=required`.
@@ -45,7 +48,7 @@ pub struct Scenario(Lab);
 impl Scenario {
     /// For the test of this name.
     pub fn new(test: &'static str) -> Self {
-        Self(Lab::new(test))
+        Self(Lab::new(test).afterwards(no_message_is_objectionable))
     }
 
     /// Sets how many hosts there are. Default 1.
@@ -64,12 +67,6 @@ impl Scenario {
     #[must_use]
     pub fn time_limit(self, limit: Duration) -> Self {
         Self(self.0.time_limit(limit))
-    }
-
-    /// Sets what is to be done outside when the body has succeeded, with the folder of its captures.
-    #[must_use]
-    pub fn afterwards(self, check: fn(&Path)) -> Self {
-        Self(self.0.afterwards(check))
     }
 
     /// Runs the body inside.

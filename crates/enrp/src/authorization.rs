@@ -12,15 +12,19 @@ use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle, ServerId};
 /// use rserpool_enrp::{Action, Authorization, Requester};
 /// use rserpool_machine::PeerIdentity;
 ///
-/// /// Registrars and elements must have proved an identity; anybody may resolve.
+/// /// Whoever proved to be `NAME` may register in the pool of that name; nobody may be a registrar.
 /// #[derive(Debug)]
-/// struct AuthenticatedOnly;
+/// struct OwnPoolOnly;
 ///
-/// impl Authorization for AuthenticatedOnly {
+/// impl Authorization for OwnPoolOnly {
 ///     fn permits(&self, requester: Requester<'_>, action: Action<'_>) -> bool {
+///         let PeerIdentity::Authenticated(name) = requester.identity else { return false };
 ///         match action {
-///             Action::Resolve { .. } | Action::ReportUnreachable { .. } => true,
-///             _ => matches!(requester.identity, PeerIdentity::Authenticated(_)),
+///             Action::Register { pool_handle, .. } | Action::Deregister { pool_handle, .. } => {
+///                 pool_handle.as_bytes() == name.as_bytes()
+///             }
+///             Action::Peer { .. } => false,
+///             _ => true,
 ///         }
 ///     }
 /// }
@@ -81,6 +85,22 @@ pub enum Action<'a> {
         /// The identifier that it goes by.
         server: ServerId,
     },
+}
+
+/// Elements and registrars must have proved an identity, whichever; anybody may resolve and report: the least that a secured scope
+/// demands (RFC 5355 §2.15).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuthenticatedOnly;
+
+impl Authorization for AuthenticatedOnly {
+    fn permits(&self, requester: Requester<'_>, action: Action<'_>) -> bool {
+        match action {
+            Action::Resolve { .. } | Action::ReportUnreachable { .. } => true,
+            Action::Register { .. } | Action::Deregister { .. } | Action::Peer { .. } => {
+                matches!(requester.identity, PeerIdentity::Authenticated(_))
+            }
+        }
+    }
 }
 
 /// Anybody may do anything: for scopes without security.

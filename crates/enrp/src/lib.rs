@@ -51,7 +51,7 @@ mod registrar;
 mod service;
 mod statistics;
 
-pub use authorization::{Action, AllowAll, Authorization, Requester};
+pub use authorization::{Action, AllowAll, AuthenticatedOnly, Authorization, Requester};
 pub use config::{ConfigError, RegistrarConfig, RegistrarTimers};
 pub use event::{Fault, PeerDownReason, RegistrarEvent, RemovalReason, TakeoverAbortReason};
 pub use limits::RegistrarLimits;

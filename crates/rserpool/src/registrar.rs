@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_core::Stream;
 use hashbrown::HashSet;
 use rserpool_enrp::{
-    Authorization, Fault, PeerStatus, RegistrarConfig, RegistrarEvent, RegistrarLimits, RegistrarMachine,
-    RegistrarTimers, RemovalReason, Statistics,
+    AllowAll, AuthenticatedOnly, Authorization, Fault, PeerStatus, RegistrarConfig, RegistrarEvent,
+    RegistrarLimits, RegistrarMachine, RegistrarTimers, RemovalReason, Statistics,
 };
 use rserpool_handlespace::Handlespace;
 use rserpool_machine::{Endpoint, Protocol, Scheme};
@@ -221,7 +221,8 @@ impl RegistrarBuilder {
         self
     }
 
-    /// Who may do what; everybody everything unless said otherwise.
+    /// Who may do what. Unless said otherwise everybody everything; where endpoints are secured, only those who have proved who they
+    /// are may register, and be registrars ([`AuthenticatedOnly`]).
     #[must_use]
     pub fn authorization(mut self, authorization: Arc<dyn Authorization>) -> Self {
         self.authorization = Some(authorization);
@@ -266,6 +267,7 @@ impl RegistrarBuilder {
             let toward = Toward::first_of(&peers, &asap_groups);
             advertise::endpoint(listener.local_endpoint(), self.advertised, toward)
         };
+        let secured = asap.iter().chain(&enrp).any(|endpoint| endpoint.scheme().is_secured());
         let defaults = RegistrarConfig::new(self.server_id.unwrap_or_else(random_server_id));
         let config = RegistrarConfig {
             dialect: self.settings.dialect,
@@ -275,7 +277,9 @@ impl RegistrarBuilder {
             discovers_peers: !self.settings.interfaces.is_empty(),
             timers: self.settings.timers(|profile| profile.registrar(self.settings.dialect)),
             limits: self.limits,
-            authorization: self.authorization.unwrap_or_else(|| Arc::clone(&defaults.authorization)),
+            authorization: self
+                .authorization
+                .unwrap_or_else(|| if secured { Arc::new(AuthenticatedOnly) } else { Arc::new(AllowAll) }),
             ..defaults
         };
 

@@ -125,3 +125,44 @@ async fn an_element_does_not_trust_a_stranger_s_registrar() {
     assert!(matches!(result, Err(RegisterError::NoRegistrar { .. })));
     assert_eq!(elements(&rogue), 0);
 }
+
+/// 5355-2.1.3-01, 5355-2.15.3-02: who has proved nothing may resolve, but neither register nor be a registrar.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_without_an_identity_may_only_resolve() {
+    let authority = Authority::new();
+    let registrar = registrar(1, authority.registrar("registrar-a", PskTable::default()), None).await;
+    let result = PoolElement::builder("echo")
+        .registrars(support::asap(&[&registrar]))
+        .security(authority.user())
+        .timers(TimerProfile::Fast)
+        .transport(std::net::SocketAddr::from(([127, 0, 0, 1], 7)))
+        .register()
+        .await;
+    match result {
+        Err(RegisterError::Rejected { error, .. }) => {
+            assert!(error.has(rserpool::wire::CauseCode::REJECTED_FOR_SECURITY), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(elements(&registrar), 0);
+
+    // A registrar that shows a certificate to those who connect to it, but proves nothing where it connects to.
+    let certificate = ServerCertificate::Identity {
+        identity: authority.identity("nobody"),
+        clients: ClientCertificates::None,
+    };
+    let server = ServerSecurity { certificate: Some(certificate), psk: None };
+    let nobody = SecurityConfig { client: authority.client(None), server: Some(server) };
+    let stranger = Registrar::builder()
+        .server_id(ServerId(9))
+        .asap("tls://127.0.0.1:0")
+        .enrp("tls://127.0.0.1:0")
+        .peer(registrar.enrp_endpoint().expect("an ENRP endpoint").clone())
+        .security(Security::new(nobody).expect("settings"))
+        .timers(TimerProfile::Fast)
+        .start()
+        .await
+        .expect("the registrar starts");
+    stranger.ready().await;
+    assert!(registrar.peers().iter().all(|peer| peer.server != ServerId(9)), "{:?}", registrar.peers());
+}

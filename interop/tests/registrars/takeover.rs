@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use rserpool_interop::{Hosts, Process, Scenario, until};
 
-use crate::members::{OUR_POOL, THEIR_POOL, our_element, ours, registrar_arguments, their_element, theirs};
+use crate::members::{OUR_POOL, THEIR_POOL, our_element, ours, their_element, theirs};
 use crate::table::At::{Ours, Theirs};
-use crate::table::{At, agreed};
+use crate::table::{At, OBSERVER, agreed};
 use crate::users::{Users, homes};
 
 /// How long the death of a registrar may go unnoticed: MAX-TIME-LAST-HEARD, MAX-TIME-NO-RESPONSE, and that again for peers
@@ -36,9 +36,22 @@ fn ours_takes_over_when_theirs_dies_and_another_of_theirs_agrees() {
     Scenario::new("takeover::ours_takes_over_when_theirs_dies_and_another_of_theirs_agrees").hosts(6).run(
         |hosts| {
             let second = theirs(hosts, 2, &[]);
-            let _third = theirs(hosts, 3, &[]);
+            let _third = theirs(hosts, 3, &["-peermaxtimelastheard=9000"]);
             let _first = ours(hosts, 1);
             dies(hosts, second, 2, &[Ours(1), Theirs(3)], 1, Death::Power);
+        },
+    );
+}
+
+#[test]
+fn theirs_takes_over_when_another_of_theirs_dies_and_ours_agrees() {
+    Scenario::new("takeover::theirs_takes_over_when_another_of_theirs_dies_and_ours_agrees").hosts(6).run(
+        |hosts| {
+            let second = theirs(hosts, 2, &[]);
+            let _third = theirs(hosts, 3, &["-peermaxtimelastheard=3500"]);
+            let first = ours(hosts, 1);
+            dies(hosts, second, 2, &[Ours(1), Theirs(3)], 3, Death::Power);
+            assert!(!first.printed().contains("taking over"), "ours has left it to theirs");
         },
     );
 }
@@ -57,13 +70,11 @@ fn dies(hosts: &Hosts<'_>, registrar: Process, host: u8, left: &[At], heir: u8, 
     let hosts_left: Vec<u8> = left.iter().map(|at| at.host()).collect();
     let all = [&[host][..], &hosts_left].concat();
     let _their_element = their_element(hosts, 4, &[host]);
-    let _our_element = our_element(hosts, 5, &all);
-    let survivors: Vec<_> = hosts_left.iter().map(|at| registrar_arguments(hosts, &[*at])).collect();
+    let _our_element = our_element(hosts, 5, &[host]);
     // To be asked this is no burden. `hsdump` says that it is a registrar, and would have to agree to the take-over.
     let all_say = |home: u8| {
-        let says =
-            |at: &Vec<String>| [OUR_POOL, THEIR_POOL].iter().all(|pool| homes(hosts, at, pool) == [home]);
-        survivors.iter().all(says)
+        let pools = [OUR_POOL, THEIR_POOL];
+        hosts_left.iter().all(|at| pools.iter().all(|pool| homes(hosts, OBSERVER, &[*at], pool) == [home]))
     };
     until("all know both elements", NOTICED, || all_say(host));
     let mut users = Users::start(hosts, &all);

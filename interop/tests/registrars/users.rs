@@ -13,7 +13,7 @@ const ANSWERED: Duration = Duration::from_secs(10);
 /// One user of each implementation in a session with an element of its own, and new users all the time.
 pub(crate) struct Users<'a> {
     hosts: &'a Hosts<'a>,
-    registrars: Vec<String>,
+    registrars: Vec<u8>,
     ours: Process,
     theirs: Process,
     requests: u32,
@@ -27,13 +27,14 @@ impl<'a> Users<'a> {
         let to_theirs = registrars.iter().map(|at| format!("-registrar={}:3863", hosts.addresses(*at, 1)[0]));
         let to_theirs: Vec<_> = to_theirs.chain([format!("-poolhandle={THEIR_POOL}")]).collect();
         let to_theirs: Vec<_> = to_theirs.iter().map(String::as_str).collect();
-        let registrars = registrar_arguments(hosts, registrars);
+        let arguments = registrar_arguments(hosts, registrars);
         let pool = format!("--pool={OUR_POOL}");
         let mut to_ours = vec!["call", &pool];
-        to_ours.extend(registrars.iter().map(String::as_str));
+        to_ours.extend(arguments.iter().map(String::as_str));
         let ours = hosts.rserpool(OBSERVER, &to_ours);
         let theirs = hosts.rsplib(OBSERVER, "rspterminal", &to_theirs);
         let (lost, longest) = (Vec::new(), Duration::ZERO);
+        let registrars = registrars.to_vec();
         let mut users = Self { hosts, registrars, ours, theirs, requests: 0, lost, longest };
         users.ask();
         users
@@ -57,7 +58,7 @@ impl<'a> Users<'a> {
         self.longest = self.longest.max(asked.elapsed());
         let pool = if self.requests % 2 == 0 { OUR_POOL } else { THEIR_POOL };
         let asked = Instant::now();
-        if self.homes(pool).is_empty() {
+        if homes(self.hosts, OBSERVER, &self.registrars, pool).is_empty() {
             self.lost.push(format!("{request} of a new user of {pool}"));
         }
         self.longest = self.longest.max(asked.elapsed());
@@ -71,11 +72,6 @@ impl<'a> Users<'a> {
         }
     }
 
-    /// The homes of the elements of a pool, as the first registrar says that answers a new user.
-    pub(crate) fn homes(&self, pool: &str) -> Vec<u8> {
-        homes(self.hosts, &self.registrars, pool)
-    }
-
     /// Ends them.
     ///
     /// # Panics
@@ -86,15 +82,19 @@ impl<'a> Users<'a> {
     }
 }
 
-/// The homes of the elements of a pool, as a registrar says to a user.
-pub(crate) fn homes(hosts: &Hosts<'_>, registrars: &[String], pool: &str) -> Vec<u8> {
+/// The homes of the elements of a pool, in order, as one of these registrars tells a user on a host; none if there is no such
+/// pool, or no answer.
+pub(crate) fn homes(hosts: &Hosts<'_>, user: u8, registrars: &[u8], pool: &str) -> Vec<u8> {
+    let registrars = registrar_arguments(hosts, registrars);
     let pool = format!("--pool={pool}");
     let mut arguments = vec!["resolve", "--json", "--dialect=rsplib", "--patience=10", &pool];
     arguments.extend(registrars.iter().map(String::as_str));
     let answer: Option<Value> =
-        hosts.ask(OBSERVER, &arguments).ok().and_then(|json| serde_json::from_str(&json).ok());
+        hosts.ask(user, &arguments).ok().and_then(|json| serde_json::from_str(&json).ok());
     let elements = answer.as_ref().and_then(|answer| answer.get("elements")?.as_array());
     let home =
         |element: &Value| u8::from_str_radix(element.get("home")?.as_str()?.strip_prefix("0x")?, 16).ok();
-    elements.into_iter().flatten().filter_map(home).collect()
+    let mut homes: Vec<_> = elements.into_iter().flatten().filter_map(home).collect();
+    homes.sort_unstable();
+    homes
 }

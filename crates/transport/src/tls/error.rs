@@ -191,6 +191,9 @@ impl From<rustls::Error> for HandshakeError {
             E::AlertReceived(alert) => Self::refused(alert.into()),
             E::NoCertificatesPresented => Self::NoCertificate,
             E::InvalidCertificate(error) => Self::Certificate { problem: describe(error) },
+            E::PeerIncompatible(why) => Self::Protocol(format!(
+                "nothing in common with it; TLS 1.2 and 1.3 are spoken here ({why:?})"
+            )),
             error => Self::Protocol(error.to_string()),
         }
     }

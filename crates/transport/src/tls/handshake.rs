@@ -55,26 +55,19 @@ pub(super) async fn accept(
     ready: &Ready,
     server: &Server,
 ) -> Result<(Engine, PeerIdentity), HandshakeError> {
-    let (received, offered) = match first_message(socket).await {
-        Ok(first) => first,
-        Err(error) => {
-            if matches!(error, HandshakeError::NotTls) {
-                say(socket, alert::UNEXPECTED_MESSAGE);
-            }
-            return Err(error);
+    let (received, offered) = first_message(socket).await.inspect_err(|error| {
+        if matches!(error, HandshakeError::NotTls) {
+            say(socket, alert::UNEXPECTED_MESSAGE);
         }
-    };
-    let chosen = choose(ready, server, &offered).inspect_err(|error| {
-        say(
-            socket,
-            match error {
-                HandshakeError::Selfie { .. } => alert::ACCESS_DENIED,
-                HandshakeError::UnknownIdentity { .. } => alert::UNKNOWN_PSK_IDENTITY,
-                _ => alert::HANDSHAKE_FAILURE,
-            },
-        );
-    });
-    let (mut engine, key) = chosen?;
+    })?;
+    let (mut engine, key) = choose(ready, server, &offered).inspect_err(|error| {
+        let alert = match error {
+            HandshakeError::Selfie { .. } => alert::ACCESS_DENIED,
+            HandshakeError::UnknownIdentity { .. } => alert::UNKNOWN_PSK_IDENTITY,
+            _ => alert::HANDSHAKE_FAILURE,
+        };
+        say(socket, alert);
+    })?;
     shake(socket, &mut engine, received).await?;
     let identity = match key {
         Some(identity) => Some(identity),
@@ -95,18 +88,9 @@ fn choose(
     server: &Server,
     offered: &[Vec<u8>],
 ) -> Result<(Engine, Option<Arc<str>>), HandshakeError> {
-    #[cfg(feature = "psk")]
-    if let Some((settings, store)) = &server.psk {
-        let known = |identity: &Vec<u8>| std::str::from_utf8(identity).ok().and_then(|name| store.key(name));
-        if let Some(key) = offered.iter().find_map(known) {
-            let identity = Arc::clone(key.identity());
-            if ready.own.contains(&identity) {
-                return Err(HandshakeError::Selfie { identity: identity.to_string() });
-            }
-            return Ok((Engine::psk_server(settings, key)?, Some(identity)));
-        }
+    if let Some((engine, identity)) = by_key(ready, server, offered)? {
+        return Ok((engine, Some(identity)));
     }
-    let _ = ready;
     match &server.certificate {
         Some(config) => Ok((Engine::server(config)?, None)),
         None if offered.is_empty() => Err(HandshakeError::NoKey),
@@ -115,6 +99,28 @@ fn choose(
             Err(HandshakeError::UnknownIdentity { identities: names.take(4).collect::<Vec<_>>().join(", ") })
         }
     }
+}
+
+/// The end of a conversation by the first of these keys that is known.
+#[cfg(feature = "psk")]
+fn by_key(
+    ready: &Ready,
+    server: &Server,
+    offered: &[Vec<u8>],
+) -> Result<Option<(Engine, Arc<str>)>, HandshakeError> {
+    let Some((settings, store)) = &server.psk else { return Ok(None) };
+    let known = |identity: &Vec<u8>| std::str::from_utf8(identity).ok().and_then(|name| store.key(name));
+    let Some(key) = offered.iter().find_map(known) else { return Ok(None) };
+    let identity = Arc::clone(key.identity());
+    if ready.own.contains(&identity) {
+        return Err(HandshakeError::Selfie { identity: identity.to_string() });
+    }
+    Ok(Some((Engine::psk_server(settings, key)?, identity)))
+}
+
+#[cfg(not(feature = "psk"))]
+fn by_key(_: &Ready, _: &Server, _: &[Vec<u8>]) -> Result<Option<(Engine, Arc<str>)>, HandshakeError> {
+    Ok(None)
 }
 
 /// Reads until the client's first message is whole; returns everything read, and the identities that the client offers.

@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 
 use super::engine::Engine;
 
+/// How often a read may bring nothing for the application before other tasks have a turn: records may be empty.
+const ROUNDS: usize = 64;
+
 /// A connection with TLS on it, shared by both directions.
 pub(crate) struct Stream {
     socket: TcpStream,
@@ -37,7 +40,7 @@ impl Stream {
     /// Appends what is there to `buffer`; 0 bytes are the end, which the other end announced. A connection that just ends was
     /// cut, perhaps by an attacker: that is an error.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        loop {
+        for _ in 0..ROUNDS {
             let received = {
                 let mut session = self.session();
                 let opened = session.engine.open(buffer);
@@ -57,6 +60,8 @@ impl Stream {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Writes as much as there is room for. After `WouldBlock`, the same bytes must come again: some of them may be sealed.
