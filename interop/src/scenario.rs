@@ -143,7 +143,13 @@ impl<'a> Hosts<'a> {
         let output = self.folder.join(format!("{number:02}-n{host}-{name}.log"));
         let mut started = || {
             let file = File::create(&output)?;
-            Running::start(command.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file))
+            Running::start(
+                command
+                    .current_dir(&self.folder)
+                    .stdin(Stdio::piped())
+                    .stdout(file.try_clone()?)
+                    .stderr(file),
+            )
         };
         match started() {
             Ok(running) => Process { running, output, seen: Cell::new(0) },

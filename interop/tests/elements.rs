@@ -71,6 +71,21 @@ fn an_element_registers_again_and_again_until_it_deregisters() {
 }
 
 #[test]
+fn an_element_registers_with_its_new_load() {
+    Scenario::new("an_element_registers_with_its_new_load").hosts(4).run(|hosts| {
+        let _registrar = hosts.registrar(1, &[]);
+        let speed = ["-capcapacity=1000000", "-policy=LeastUsed", "-identifier=0xabcd"];
+        let _element = hosts.rsplib(2, "rspserver", &[&["-calcapp", REGISTRAR][..], &speed].concat());
+        let watch = watch(hosts, "CalcAppPool");
+        watch.prints("added 0x0000abcd service=sctp://10.9.0.2:");
+        let jobs = ["-jobinterval=1", "-jobsize=2000000", "-vector=/dev/null", "-scalar=/dev/null"];
+        let _user = hosts.rsplib(4, "calcappclient", &[&[REGISTRAR][..], &jobs].concat());
+        let loaded = watch.prints("updated 0x0000abcd");
+        assert!(loaded.contains(" policy=lu:0.1 "), "one job of ten: {loaded}");
+    });
+}
+
+#[test]
 fn an_element_that_is_killed_is_gone_at_once() {
     Scenario::new("an_element_that_is_killed_is_gone_at_once").hosts(3).run(|hosts| {
         let _registrar = hosts.registrar(1, &[]);

@@ -1,4 +1,5 @@
 //! The project's own stack over SCTP, by the RFCs: registrars and elements that die, and what their users notice.
+#![allow(clippy::indexing_slicing, reason = "what JSON does not have is null")]
 use std::time::Duration;
 
 use rserpool_interop::{Hosts, Process, Scenario, until};

@@ -123,26 +123,33 @@ impl Links {
         let link = self.links.remove(&id)?;
         self.groups.retain(|(_, group)| *group != id);
         self.enrp.remove(&id);
-        if let Some(server) = link.server
-            && let Some(route) = self.routes.get_mut(&server)
-        {
-            route.retain(|other| *other != id);
-            if route.is_empty() {
-                self.routes.remove(&server);
-            }
+        if let Some(server) = link.server {
+            self.leave_route(id, server);
         }
         Some(link)
+    }
+
+    fn leave_route(&mut self, id: LinkId, server: ServerId) {
+        let Some(route) = self.routes.get_mut(&server) else { return };
+        route.retain(|other| *other != id);
+        if route.is_empty() {
+            self.routes.remove(&server);
+        }
     }
 
     pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
         self.links.get(&id)
     }
 
-    /// Takes no more messages from a link whose end is asked for. `false` if that was so already.
+    /// Takes no more messages from a link whose end is asked for, and has none for it. `false` if that was so already.
     pub(crate) fn shut(&mut self, id: LinkId) -> bool {
         self.enrp.remove(&id);
-        let link = self.links.get_mut(&id);
-        link.is_some_and(|link| std::mem::replace(&mut link.state, LinkState::Closing) != LinkState::Closing)
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let before = std::mem::replace(&mut link.state, LinkState::Closing);
+        if let Some(server) = link.server {
+            self.leave_route(id, server);
+        }
+        before != LinkState::Closing
     }
 
     /// Whether the link is up.
@@ -173,6 +180,11 @@ impl Links {
     /// The link to send on to a peer.
     pub(crate) fn route(&self, server: ServerId) -> Option<LinkId> {
         self.routes.get(&server)?.first().copied()
+    }
+
+    /// All links to a peer.
+    pub(crate) fn of_server(&self, server: ServerId) -> Vec<LinkId> {
+        self.routes.get(&server).cloned().unwrap_or_default()
     }
 
     /// One link to each peer that can be reached.

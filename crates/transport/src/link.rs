@@ -132,7 +132,8 @@ impl LinkReader {
     }
 
     /// Throws away what still arrives until the other end closes too, for [`LinkConfig::drain`] at most. To be called on a
-    /// link that was closed here: on a connection dropped with bytes unread, the last messages sent may get lost.
+    /// link that was closed here: on a connection dropped with bytes unread, the last messages sent may get lost. What was
+    /// not delivered until then never is, where the transport can take it back (SCTP).
     pub async fn drain(mut self) {
         let patience = self.drain;
         let end = async {
@@ -141,7 +142,9 @@ impl LinkReader {
             }
         };
         // When the other end does not close in time, there is nothing more to wait for.
-        let _ = timeout(patience, end).await;
+        if timeout(patience, end).await.is_err() {
+            self.half.abort();
+        }
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, TransportError>> {

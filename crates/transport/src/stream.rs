@@ -45,6 +45,15 @@ impl ReadHalf {
             Self::Sctp(half) => half.poll_read(cx, buffer),
         }
     }
+
+    /// Takes back what is sent and not delivered. TCP cannot be told to from here; its user time-out limits how late that may
+    /// arrive.
+    pub(crate) fn abort(&self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Sctp(half) = self {
+            half.abort();
+        }
+    }
 }
 
 /// Where bytes go to; shared by everybody who sends.

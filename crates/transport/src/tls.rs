@@ -36,6 +36,27 @@ use crate::error::TransportError;
 use crate::link::Link;
 
 /// Keys and certificates of `tls://` links, for [`LinkConfig::security`]. Clones share them.
+///
+/// ```no_run
+/// # use rserpool_transport::{
+/// #     ClientCertificates, LinkConfig, Security, SecurityConfig, ServerCertificate, ServerSecurity, TlsIdentity, TlsRoots,
+/// # };
+/// # #[allow(clippy::needless_update)]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = || -> Result<SecurityConfig, Box<dyn std::error::Error>> {
+///     let identity = TlsIdentity::read("cert.pem", "key.pem")?;
+///     let clients = ClientCertificates::Optional(TlsRoots::read("ca.pem")?);
+///     let certificate = Some(ServerCertificate::Identity { identity, clients });
+///     let server = Some(ServerSecurity { certificate, ..ServerSecurity::default() });
+///     Ok(SecurityConfig { server, client: None })
+/// };
+/// let security = Security::new(settings()?)?;
+/// let config = LinkConfig { security: Some(security.clone()), ..LinkConfig::default() };
+/// // `config` is for `Listener::bind`. Once the files have changed:
+/// security.reload(settings()?)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Security(Arc<RwLock<Arc<Ready>>>);
 

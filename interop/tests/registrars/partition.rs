@@ -23,7 +23,7 @@ fn each_side_of_a_partition_serves_and_after_it_all_elements_are_back() {
         let all_at = |user, registrar, home: &[u8]| {
             pools.iter().all(|pool| homes(hosts, user, &[registrar], pool) == home)
         };
-        until("elements of both pools", NOTICED, || all_at(OBSERVER, 1, &[1]));
+        until("elements of both pools", NOTICED, || all_at(OBSERVER, 1, &[1]) && all_at(OBSERVER, 2, &[1]));
         // With elements on this side of the cut to come.
         let mut users = Users::start(hosts, &[1, 2]);
         let _on_the_other_side = (their_element(hosts, 5, &[2]), our_element(hosts, 5, &[2]));

@@ -48,7 +48,7 @@ fn theirs_takes_over_when_another_of_theirs_dies_and_ours_agrees() {
     Scenario::new("takeover::theirs_takes_over_when_another_of_theirs_dies_and_ours_agrees").hosts(6).run(
         |hosts| {
             let second = theirs(hosts, 2, &[]);
-            let _third = theirs(hosts, 3, &["-peermaxtimelastheard=3500"]);
+            let _third = theirs(hosts, 3, &["-peermaxtimelastheard=3500", "-peermaxtimenoresponse=2000"]);
             let first = ours(hosts, 1);
             dies(hosts, second, 2, &[Ours(1), Theirs(3)], 3, Death::Power);
             assert!(!first.printed().contains("taking over"), "ours has left it to theirs");

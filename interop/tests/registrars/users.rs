@@ -56,7 +56,7 @@ impl<'a> Users<'a> {
             }
         }
         self.longest = self.longest.max(asked.elapsed());
-        let pool = if self.requests % 2 == 0 { OUR_POOL } else { THEIR_POOL };
+        let pool = if self.requests.is_multiple_of(2) { OUR_POOL } else { THEIR_POOL };
         let asked = Instant::now();
         if homes(self.hosts, OBSERVER, &self.registrars, pool).is_empty() {
             self.lost.push(format!("{request} of a new user of {pool}"));

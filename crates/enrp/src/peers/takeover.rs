@@ -21,8 +21,8 @@ use crate::service::Service;
 enum Takeover {
     /// Ours: these peers have not agreed yet.
     Initiated { awaited: BTreeSet<ServerId> },
-    /// Another registrar's, which we agreed to.
-    Agreed,
+    /// Another registrar's, which we agreed to when the target owned so many elements here.
+    Agreed { owned: usize },
 }
 
 /// The take-overs that are under way, by target.
@@ -82,7 +82,8 @@ impl Peers {
             core.timers.cancel(Timer::Peer(target));
         }
         if self.list.contains(target) || core.handlespace.owned_count(target) > 0 {
-            self.takeovers.running.insert(target, Takeover::Agreed);
+            let owned = core.handlespace.owned_count(target);
+            self.takeovers.running.insert(target, Takeover::Agreed { owned });
             core.timers.arm(Timer::Takeover(target), now + core.config.timers.takeover_watch);
         }
         core.send_enrp(link, initiator, Body::InitTakeoverAck(InitTakeoverAck { target }));
@@ -137,7 +138,11 @@ impl Peers {
     ) {
         match self.takeovers.running.get(&target) {
             Some(Takeover::Initiated { .. }) => self.complete_takeover(core, service, now, target),
-            Some(Takeover::Agreed) => {
+            // It is over, although nobody said so: the reference implementation lets updates alone speak.
+            Some(Takeover::Agreed { owned }) if *owned > 0 && core.handlespace.owned_count(target) == 0 => {
+                self.end_takeover(core, now, target);
+            }
+            Some(Takeover::Agreed { .. }) => {
                 self.takeovers.running.remove(&target);
                 if core.phase == Phase::Ready {
                     self.start_takeover(core, service, now, target);
@@ -198,7 +203,8 @@ impl Peers {
         core.event(RegistrarEvent::TakeoverCompleted { target, home, elements });
     }
 
-    /// The target has no elements any more, and is no peer.
+    /// The target has no elements any more, and is no peer. Its links end: should it live after all, behind a cut, it must not
+    /// be told later, out of a send buffer, what became of its elements. It comes to terms when it connects again.
     fn end_takeover(&mut self, core: &mut Core, now: Instant, target: ServerId) {
         self.takeovers.running.remove(&target);
         core.timers.cancel(Timer::Takeover(target));
@@ -206,6 +212,7 @@ impl Peers {
         self.abandon_resync(core, target);
         self.audits.forget(target);
         self.list.remove(target);
+        core.links.of_server(target).into_iter().for_each(|link| core.close(link));
         self.forget_contacts(core, now, target);
     }
 }

@@ -1,7 +1,9 @@
 //! Taking over a dead registrar (RFC 5353 §3.5).
 use rserpool_enrp::{RegistrarEvent, TakeoverAbortReason};
 use rserpool_machine::Protocol;
-use rserpool_wire::enrp::{self, Body, InitTakeover, InitTakeoverAck, Presence, TakeoverServer};
+use rserpool_wire::enrp::{
+    self, Body, HandleUpdate, InitTakeover, InitTakeoverAck, Presence, TakeoverServer, UpdateAction,
+};
 use rserpool_wire::{Dialect, ServerId};
 
 use crate::support::{ClientId, Net, Node, config, element, millis, secs};
@@ -159,6 +161,45 @@ fn a_peer_agrees_and_waits_and_steps_in_if_the_initiator_dies() {
     assert_eq!(completed_by(&net, 88), Vec::<u32>::new());
     net.run(millis(600));
     assert_eq!(completed_by(&net, 88), [1]);
+}
+
+#[test]
+fn a_takeover_that_updates_alone_tell_of_is_not_repeated() {
+    let mut net = scope(&[1, 2], 1);
+    let initiator = net.client(9);
+    net.connect(initiator, 1, Protocol::Enrp);
+    let presence = Presence { reply_required: false, checksum: None, information: None };
+    net.send_enrp(initiator, 99, Body::Presence(presence));
+    net.silent.insert(Node::Registrar(ServerId(2)));
+    net.send_enrp(initiator, 99, Body::InitTakeover(InitTakeover { target: ServerId(2) }));
+    let mut moved = element(ClientId(2_000), 2_000);
+    moved.home = ServerId(99);
+    net.send_enrp(
+        initiator,
+        99,
+        Body::HandleUpdate(HandleUpdate {
+            action: UpdateAction::Add,
+            takeover_suggested: false,
+            pool_handle: "echo".into(),
+            element: moved,
+        }),
+    );
+    assert_eq!(homes(&net, 1), [1, 99]);
+    net.run(millis(1_500));
+    let started = RegistrarEvent::TakeoverStarted { target: ServerId(2) };
+    assert!(!net.events(1).contains(&started));
+    assert!(net.machine(1).peers().all(|peer| peer.server != ServerId(2)), "the target is forgotten");
+}
+
+#[test]
+fn a_registrar_that_was_taken_over_is_not_told_so_later() {
+    let mut net = scope(&[1, 2], 1);
+    net.silent.insert(Node::Registrar(ServerId(2)));
+    net.sent.clear();
+    net.run(secs(2));
+    assert_eq!(completed_by(&net, 2), [1]);
+    let told = [4, 9].map(|kind| net.sent.get(&(Protocol::Enrp, kind)));
+    assert_eq!(told, [None, None], "neither ENRP_HANDLE_UPDATE nor ENRP_TAKEOVER_SERVER waits for it");
 }
 
 #[test]

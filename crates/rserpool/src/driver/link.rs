@@ -120,3 +120,71 @@ where
         self.perform(state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Instant;
+
+    use rserpool_machine::Output;
+    use rserpool_transport::{LinkConfig, Listener, connect};
+
+    use super::*;
+    use crate::driver::EventHandler;
+
+    /// Wants what it is given to want, and notes which links came up and went down.
+    #[derive(Default)]
+    struct Notes {
+        outputs: VecDeque<Output<()>>,
+        up: Vec<LinkId>,
+        down: Vec<(LinkId, DownReason)>,
+    }
+
+    impl Machine for Notes {
+        type Event = ();
+        fn handle_input(&mut self, _: Instant, input: Input<'_>) {
+            match input {
+                Input::LinkUp { link, .. } => self.up.push(link),
+                Input::LinkDown { link, reason } => self.down.push((link, reason)),
+                Input::Message { .. } | Input::Announcement { .. } => {}
+            }
+        }
+        fn handle_timeout(&mut self, _: Instant) {}
+        fn poll_output(&mut self) -> Option<Output<()>> {
+            self.outputs.pop_front()
+        }
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    struct Ignore;
+
+    impl EventHandler<Notes> for Ignore {
+        fn handle(&mut self, _: &Notes, (): ()) {}
+    }
+
+    #[tokio::test]
+    async fn a_link_that_comes_up_as_it_is_given_up_ends() {
+        let config = LinkConfig::default();
+        let endpoint: Endpoint = "tcp://127.0.0.1:0".parse().expect("an endpoint");
+        let listener = Listener::bind(&endpoint, &config).await.expect("loopback");
+        let remote = listener.local_endpoint().clone();
+        let connection = connect(&remote, &config).await.expect("loopback");
+        let (mut other_end, _) = listener.accept().await.expect("connected").split();
+
+        let driver = Driver::start(Notes::default(), config, Ignore, None);
+        let link = LinkId::opened(0);
+        let cancel = CancellationToken::new();
+        let connecting = LinkState::Connecting { waiting: Vec::new(), size: 0, cancel };
+        driver.lock().links.insert(link, connecting);
+        driver.command(|machine, _| machine.outputs.push_back(Output::Disconnect { link }));
+        driver.run_link(link, Protocol::Asap, remote.scheme(), connection).await;
+
+        driver.inspect(|machine| {
+            assert_eq!(machine.up, []);
+            assert_eq!(machine.down, [(link, DownReason::Requested)]);
+        });
+        assert!(!other_end.fill().await.expect("closed in order"), "the other end sees it");
+    }
+}
