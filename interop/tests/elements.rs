@@ -60,7 +60,7 @@ fn an_element_registers_again_and_again_until_it_deregisters() {
         let _registrar = hosts.registrar(1, &[]);
         let watch = watch(hosts, "EchoPool");
         // The registration lives for three times as long: longer than it takes to the first keep-alive.
-        let element = echo(hosts, &["-rereginterval=2600"]);
+        let element = echo(hosts, &["-rereginterval=3500"]);
         watch.prints("added 0x0000abcd service=sctp://10.9.0.2:");
         until("three more registrations", PATIENCE, || hosts.counter(1, "reregistrations") >= 3);
         assert_eq!(watch.find("removed"), None);

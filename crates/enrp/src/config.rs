@@ -271,6 +271,15 @@ mod tests {
     }
 
     #[test]
+    fn in_the_rsplib_dialect_keep_alives_wake_elements_before_their_registrations_end() {
+        // The default of its elements: they register again every 30 s, unless they sleep.
+        let registration_life = Duration::from_secs(90);
+        let dialect = RegistrarTimers::of_dialect(Dialect::Rsplib).keep_alive_interval;
+        assert!(dialect * 3 / 2 < registration_life / 6, "also where they register more often than that");
+        assert_eq!(RegistrarTimers::rfc().keep_alive_interval, Duration::from_secs(30));
+    }
+
+    #[test]
     fn a_configuration_that_cannot_work_says_why() {
         let mut config = RegistrarConfig::new(ServerId::NONE);
         assert_eq!(config.validate(), Err(ConfigError::NoServerId));

@@ -57,6 +57,7 @@ async fn hear_each_other(group: SocketAddr) {
     let mut buffer = BytesMut::from(&b"something old"[..]);
     let source = one.recv(&mut buffer).await.expect("a datagram");
     assert_eq!((&buffer[..], source.port()), (&b"hello"[..], group.port()));
+    assert_eq!(two.source().expect("it was sent from somewhere"), source.ip());
 }
 
 #[tokio::test]
