@@ -115,7 +115,7 @@ pub struct RegistrarTimers {
     /// Default 15 s, fast 1 s. Raising it delays recovery from the death of a registrar during a take-over.
     pub takeover_watch: Duration,
     /// Mean time between keep-alives to an element, varied by 50 % either way (RFC 5352 §3.4, §3.5). Not in the RFCs.
-    /// Default 30 s, fast 500 ms. Raising it saves two messages per element and cycle, and delays the detection of elements
+    /// Default 60 s, fast 500 ms. Raising it saves two messages per element and cycle, and delays the detection of elements
     /// that fall silent; those whose link breaks are noticed at once.
     pub keep_alive_interval: Duration,
     /// How long an element may take to connect and acknowledge a keep-alive. Not in the RFCs. Default 5 s, fast 300 ms.
@@ -276,7 +276,7 @@ mod tests {
         let registration_life = Duration::from_secs(90);
         let dialect = RegistrarTimers::of_dialect(Dialect::Rsplib).keep_alive_interval;
         assert!(dialect * 3 / 2 < registration_life / 6, "also where they register more often than that");
-        assert_eq!(RegistrarTimers::rfc().keep_alive_interval, Duration::from_secs(30));
+        assert_eq!(RegistrarTimers::rfc().keep_alive_interval, Duration::from_secs(60));
     }
 
     #[test]

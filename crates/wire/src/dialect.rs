@@ -74,7 +74,7 @@ impl Dialect {
     #[must_use]
     pub const fn keep_alive_interval(self) -> Duration {
         match self {
-            Self::Rfc => Duration::from_secs(30),
+            Self::Rfc => Duration::from_secs(60),
             Self::Rsplib => Duration::from_secs(5),
         }
     }
