@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rserpool_sctp::{
-    Notification, PathParams, PathState, PeerAddrState, RtoInfo, SctpListener, SctpSocket, SctpStream,
-    SendInfo, SocketConfig,
+    AssocParams, Notification, PathParams, PathState, PeerAddrState, RtoInfo, SctpListener, SctpSocket,
+    SctpStream, SendInfo, SocketConfig,
 };
 
 use crate::support::{Cut, change, in_laboratory, message, notified, with_sctp};
@@ -98,6 +98,8 @@ fn a_cut_path_is_told_and_bypassed_and_its_return_is_told() {
                 max_retransmissions: 2,
                 ..PathParams::default()
             },
+            // A machine that does much else answers late, on the path that is left too: that must not end the association.
+            association: AssocParams { max_retransmissions: 1000, ..AssocParams::default() },
             ..SocketConfig::default()
         };
         let near = SctpSocket::bind(&addresses(&["127.0.1.1:0", "127.0.1.2:0"]), &config).unwrap();
