@@ -44,6 +44,9 @@ mod config;
 mod connect;
 mod error;
 mod framing;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod link;
 mod listener;
 mod multicast;

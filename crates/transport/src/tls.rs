@@ -9,7 +9,7 @@ mod error;
 mod file;
 mod gate;
 mod handshake;
-mod hello;
+pub(crate) mod hello;
 #[cfg(feature = "psk")]
 mod key;
 mod settings;

@@ -14,7 +14,7 @@ const PRE_SHARED_KEY: u16 = 41;
 
 /// What has arrived from a client so far.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum Hello {
+pub(crate) enum Hello {
     /// Too little to say.
     Partial,
     /// Something that is not TLS.
@@ -29,7 +29,7 @@ pub(super) fn is_tls(stream: &[u8]) -> bool {
 }
 
 /// Reads what a client has sent.
-pub(super) fn read(stream: &[u8]) -> Hello {
+pub(crate) fn read(stream: &[u8]) -> Hello {
     if stream.first().is_some_and(|first| *first != HANDSHAKE)
         || stream.get(1).is_some_and(|major| *major != 3)
     {
