@@ -165,6 +165,30 @@ impl ElementMachine {
         Ok(())
     }
 
+    /// Says where users, and registrars, reach an element from now on: its host may have another address than before. Goes out
+    /// with a registration at once if anything changed.
+    ///
+    /// # Errors
+    /// When there is no such registration any more, or the transports do not fit into a message. Nothing is changed then.
+    pub fn set_transports(
+        &mut self,
+        now: Instant,
+        id: RegistrationId,
+        user: Transport,
+        asap: Option<Transport>,
+    ) -> Result<(), SetPolicyError> {
+        let existing = self.roster.active(id).ok_or(SetPolicyError::Unknown(id))?;
+        if existing.values.user_transport == user && self.asap_transport == asap {
+            return Ok(());
+        }
+        let mut changed = Registration::new(existing.values.clone());
+        changed.values.user_transport = user;
+        self.channel.out.check(&changed.message(asap.as_ref()))?;
+        self.asap_transport = asap;
+        self.correct(now, id, |existing| existing.values = changed.values);
+        Ok(())
+    }
+
     /// Ends a registration; [`ElementEvent::Deregistered`] follows, after two T3 at the latest. Without effect on
     /// one that has ended, or is about to.
     pub fn deregister(&mut self, now: Instant, id: RegistrationId) {

@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 pub(crate) struct Arguments {
     #[command(flatten)]
     user: User,
-    /// How long an element may take to answer before it counts as failed [default: 5, fast: 0.5]
+    /// How long an element may take to answer before it counts as failed [default: 5, fast: 0.25]
     #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
     timeout: Option<Duration>,
 }
@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let answer_within = arguments.timeout.unwrap_or(match arguments.user.registrars.conventions.timers {
         TimerProfile::Rfc => Duration::from_secs(5),
-        TimerProfile::Fast => Duration::from_millis(500),
+        TimerProfile::Fast => Duration::from_millis(250),
     });
     let (pool, patience) = (arguments.user.pool().await?, arguments.user.patience());
     let mut conversation = Conversation::new(pool, patience, answer_within);

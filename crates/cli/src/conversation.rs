@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use rserpool::wire::PeIdentifier;
-use rserpool::{Pool, Target};
+use rserpool::{Connection, Pool, Target};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -26,7 +26,15 @@ pub(crate) struct Conversation {
 /// The element at the other end.
 struct Partner {
     target: Target,
-    stream: BufReader<TcpStream>,
+    lines: Lines,
+}
+
+/// Lines over either transport.
+enum Lines {
+    Tcp(BufReader<TcpStream>),
+    /// A message each.
+    #[cfg(target_os = "linux")]
+    Sctp(Box<rserpool::sctp::SctpStream>),
 }
 
 /// What an element answered.
@@ -51,8 +59,8 @@ impl Conversation {
         let partner = match self.partner.take() {
             Some(partner) => partner,
             None => {
-                let (stream, target) = self.pool.connect_target().await?;
-                Partner { target, stream: BufReader::new(stream) }
+                let (connection, target) = self.pool.open().await?;
+                Partner { target, lines: connection.into() }
             }
         };
         Ok(self.partner.insert(partner).target.identifier())
@@ -67,7 +75,7 @@ impl Conversation {
         loop {
             let element = self.open().await?;
             let Some(partner) = &mut self.partner else { continue };
-            let error = match timeout(self.answer_within, partner.exchange(line)).await {
+            let error = match timeout(self.answer_within, partner.lines.exchange(line)).await {
                 Ok(Ok(line)) => return Ok(Answer { line, element, repeats }),
                 Ok(Err(error)) => error,
                 Err(_) => io::ErrorKind::TimedOut.into(),
@@ -92,8 +100,8 @@ impl Conversation {
         let element = target.identifier();
         if again {
             debug!(%element, %error, "connection lost");
-            if let Ok(stream) = target.connect().await {
-                self.partner = Some(Partner { target, stream: BufReader::new(stream) });
+            if let Ok(connection) = target.open().await {
+                self.partner = Some(Partner { target, lines: connection.into() });
                 return;
             }
         }
@@ -102,18 +110,59 @@ impl Conversation {
     }
 }
 
-impl Partner {
-    /// Sends a line and reads one.
-    async fn exchange(&mut self, line: &[u8]) -> io::Result<Vec<u8>> {
-        self.stream.write_all(line).await?;
-        let mut answer = Vec::with_capacity(line.len());
-        (&mut self.stream).take(LONGEST).read_until(b'\n', &mut answer).await?;
-        match answer.last() {
-            Some(b'\n') => Ok(answer),
-            _ if answer.len() as u64 == LONGEST => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is a line without end"))
-            }
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+impl From<Connection> for Lines {
+    fn from(connection: Connection) -> Self {
+        match connection {
+            Connection::Tcp(stream) => Self::Tcp(BufReader::new(stream)),
+            #[cfg(target_os = "linux")]
+            Connection::Sctp(stream) => Self::Sctp(stream),
+            other => unreachable!("{other:?} is a transport that this command was not built with"),
         }
     }
+}
+
+impl Lines {
+    /// Sends a line and reads one.
+    async fn exchange(&mut self, line: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Tcp(stream) => exchange_bytes(stream, line).await,
+            #[cfg(target_os = "linux")]
+            Self::Sctp(stream) => exchange_messages(stream, line).await,
+        }
+    }
+}
+
+async fn exchange_bytes(stream: &mut BufReader<TcpStream>, line: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(line).await?;
+    let mut answer = Vec::with_capacity(line.len());
+    stream.take(LONGEST).read_until(b'\n', &mut answer).await?;
+    match answer.last() {
+        Some(b'\n') => Ok(answer),
+        _ if answer.len() as u64 == LONGEST => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is a line without end"))
+        }
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// A line is a message; an answer needs no end of line. What the element says to its session's control channel, which not all
+/// services have, is nothing to print (RFC 5352 §5).
+#[cfg(target_os = "linux")]
+async fn exchange_messages(stream: &rserpool::sctp::SctpStream, line: &[u8]) -> io::Result<Vec<u8>> {
+    use rserpool::PayloadProtocol;
+    use rserpool::sctp::{Received, SendInfo};
+
+    stream.send(&SendInfo::new(PayloadProtocol::DATA.0), line).await.map_err(io::Error::other)?;
+    while let Some(received) = stream.recv().await.map_err(io::Error::other)? {
+        if let Received::Message(message) = received
+            && !PayloadProtocol(message.info.ppid).is_control()
+        {
+            let mut answer = message.bytes.to_vec();
+            if answer.last() != Some(&b'\n') {
+                answer.push(b'\n');
+            }
+            return Ok(answer);
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
 }

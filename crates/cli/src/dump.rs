@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Reads the flag: a URL without a path.
-fn address(text: &str) -> Result<String, String> {
+pub(crate) fn address(text: &str) -> Result<String, String> {
     let host = text.trim_end_matches('/').strip_prefix("http://");
     match host {
         Some(host) if !host.is_empty() && !host.contains('/') => Ok(format!("http://{host}")),

@@ -10,13 +10,18 @@ use tracing::warn;
 use crate::failure::Failure;
 
 /// How long to wait before accepting again where that failed, for want of descriptors mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens at `address`, which the user gave by `flag`.
 pub(crate) async fn listen(flag: &str, address: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await
         .map_err(|error| Failure::new(format!("{flag} {address}: cannot listen there: {error}")))
+}
+
+/// A free port on all addresses, those of IPv6 among them where there is IPv6.
+pub(crate) fn everywhere() -> &'static str {
+    if std::net::TcpListener::bind("[::]:0").is_ok() { "[::]:0" } else { "0.0.0.0:0" }
 }
 
 /// Accepts connections for ever, each served in a task of its own.

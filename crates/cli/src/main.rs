@@ -8,6 +8,7 @@
 mod arguments;
 mod bench;
 mod call;
+mod conform;
 mod conversation;
 mod decode;
 mod demo;
@@ -56,6 +57,7 @@ enum Command {
     Watch(watch::Arguments),
     Dump(dump::Arguments),
     Bench(bench::Arguments),
+    Conform(conform::Arguments),
     Keygen(keygen::Arguments),
     Decode(decode::Arguments),
     Demo(demo::Arguments),
@@ -82,6 +84,7 @@ impl Command {
             Self::Resolve(arguments) => on_runtime(resolve::run(arguments)),
             Self::Watch(arguments) => on_runtime(watch::run(arguments)),
             Self::Bench(arguments) => on_runtime(bench::run(arguments)),
+            Self::Conform(arguments) => on_runtime(conform::run(arguments)),
             Self::Demo(arguments) => on_runtime(demo::run(arguments)),
             Self::Dump(arguments) => dump::run(&arguments),
             Self::Keygen(arguments) => keygen::run(&arguments),

@@ -41,7 +41,15 @@ impl Keys {
             keys.issue(name, &[]);
         }
         keys.pre_share("pe-a");
+        keys.permit(
+            "peers = [\"registrar-1\", \"registrar-2\", \"registrar-3\"]\n\
+             identities = [{ name = \"pe-a\", pools = [\"echo\"] }, { name = \"pe-b\", pools = [\"*\"] }]\n",
+        );
         keys
+    }
+
+    fn permit(&self, policy: &str) {
+        std::fs::write(self.path("policy.toml"), policy).expect("written");
     }
 
     fn issue(&self, name: &str, more: &[&str]) {
@@ -64,7 +72,7 @@ impl Keys {
     /// A registrar of that name, its logs on a pipe.
     fn registrar(&self, name: &str, more: &[&str]) -> Running {
         let (cert, key) = (self.path(&format!("{name}/cert.pem")), self.path(&format!("{name}/key.pem")));
-        let (ca, psk) = (self.path("ca.pem"), self.path("psk"));
+        let (ca, psk, policy) = (self.path("ca.pem"), self.path("psk"), self.path("policy.toml"));
         let base = [
             "registrar",
             "--timers",
@@ -81,6 +89,8 @@ impl Keys {
             &ca,
             "--psk-file",
             &psk,
+            "--policy",
+            &policy,
         ];
         start_with_log(&[&base[..], more].concat())
     }
@@ -234,6 +244,119 @@ fn a_hangup_reloads_the_keys_and_keeps_the_old_ones_if_a_file_is_bad() {
         "the new certificate is shown, the element's link is still up: {}",
         ended.stderr
     );
+}
+
+/// A new policy holds from SIGHUP on, for what there is already too; one that cannot be read changes nothing.
+#[test]
+fn a_hangup_reloads_the_policy_and_keeps_the_old_one_if_it_is_bad() {
+    let keys = Keys::make("policy", &["registrar-1"]);
+    let mut registrar = keys.registrar("registrar-1", &[]);
+    let at = registrar.ready();
+    let mut log = BufReader::new(registrar.log().expect("piped")).lines().map(|line| line.expect("text"));
+    let element = keys.element(&at["asap"]);
+    element.ready();
+    assert_eq!(keys.resolve(&at["asap"]).status, Some(0));
+
+    keys.permit("peers = []\nidentity = []\n");
+    registrar.hang_up();
+    let line = log.find(|line| line.contains("reloaded")).expect("it says so");
+    assert!(
+        line.contains("not reloaded") && line.contains("line 2") && line.contains("identities"),
+        "{line}"
+    );
+    assert_eq!(keys.resolve(&at["asap"]).status, Some(0), "the element stays");
+
+    keys.permit("identities = [{ name = \"pe-a\", pools = [\"other\"] }]\n");
+    registrar.hang_up();
+    let line = log.find(|line| line.contains("reloaded")).expect("it says so");
+    assert!(!line.contains("not reloaded"), "{line}");
+    let ended = keys.resolve(&at["asap"]);
+    assert_eq!(ended.status, Some(1), "the element is not let be there any more");
+}
+
+/// Without a policy nobody gets in, and the registrar says so; a bad one keeps it from starting.
+#[test]
+fn a_secured_registrar_without_a_policy_lets_nobody_register_and_says_so() {
+    let keys = Keys::make("nobody", &["registrar-1"]);
+    let (cert, key) = (keys.path("registrar-1/cert.pem"), keys.path("registrar-1/key.pem"));
+    let psk = keys.path("psk");
+    let base = ["registrar", "--asap", "tls://127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
+    let mut registrar = start_with_log(&[&base[..], &["--psk-file", &psk]].concat());
+    let at = registrar.ready();
+    let ended = run(
+        &[
+            "pe",
+            "--echo",
+            "--pool",
+            "echo",
+            "--registrar",
+            &at["asap"],
+            "--psk-identity",
+            "pe-a",
+            "--psk-file",
+            &psk,
+        ],
+        "",
+    );
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("ecurity"), "{}", ended.stderr);
+    let log = registrar.log().expect("piped");
+    registrar.terminate();
+    registrar.end();
+    let lines: Vec<_> = BufReader::new(log).lines().map(|line| line.expect("text")).collect();
+    let said = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((said("no --policy: nobody may register"), said("refused")), (1, 1), "{lines:?}");
+
+    keys.permit("identities = [{ name = \"pe-a\", pool = [\"echo\"] }]\n");
+    refused(
+        &[&base[..], &["--policy", &keys.path("policy.toml")]].concat(),
+        &["policy.toml", "line 1", "pools"],
+    );
+    refused(&[&base[..], &["--policy", "/nonexistent.toml"]].concat(), &["--policy /nonexistent.toml"]);
+    let plain = ["registrar", "--asap", "tcp://127.0.0.1:0", "--policy", &keys.path("policy.toml")];
+    keys.permit("");
+    refused(&plain, &["--policy", "tls://"]);
+}
+
+/// 5355-2.15.3-04: users without security are answered where the policy says so, on an endpoint of their own.
+#[test]
+fn an_endpoint_without_security_is_for_resolving_only_and_has_to_be_permitted() {
+    let keys = Keys::make("open", &["registrar-1"]);
+    let (cert, key) = (keys.path("registrar-1/cert.pem"), keys.path("registrar-1/key.pem"));
+    let (psk, policy) = (keys.path("psk"), keys.path("policy.toml"));
+    let arguments = [
+        "registrar",
+        "--timers",
+        "fast",
+        "--asap",
+        "tls://127.0.0.1:0",
+        "--asap",
+        "tcp://127.0.0.1:0",
+        "--tls-cert",
+        &cert,
+        "--tls-key",
+        &key,
+        "--psk-file",
+        &psk,
+        "--policy",
+        &policy,
+    ];
+    refused(&arguments, &["tcp://127.0.0.1:0", "tls://"]);
+    keys.permit("resolution = \"anybody\"\nidentities = [{ name = \"pe-a\", pools = [\"echo\"] }]\n");
+    let registrar = start_with_log(&arguments);
+    let line = registrar.line();
+    let asap = |scheme: &str| {
+        let found =
+            line.split(' ').filter_map(|part| part.strip_prefix("asap=")).find(|url| url.starts_with(scheme));
+        found.expect("an endpoint").to_owned()
+    };
+    let element = keys.element(&asap("tls://"));
+    element.ready();
+    let ended = resolve(&asap("tcp://"), &[]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let ended = run(&["pe", "--echo", "--pool", "echo", "--registrar", &asap("tcp://")], "");
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("ecurity"), "{}", ended.stderr);
 }
 
 #[test]

@@ -1,15 +1,29 @@
-//! Who may do what: the hook by which a secured scope ties proven identities to pools and server identifiers.
+//! Who may do what: the hook by which a secured scope ties proven identities to pools and server identifiers, and the simple
+//! answers to it. The one to use is in `policy`, and can be read from a file (`file`).
+#[cfg(feature = "policy-file")]
+mod file;
+mod policy;
+
 use std::fmt;
 use std::net::SocketAddr;
 
 use rserpool_machine::PeerIdentity;
 use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle, ServerId};
 
-/// Decides whether somebody may do something. What is refused is answered with "Rejected Due to Security Considerations"
-/// (RFC 5354 §3.12.10).
+use crate::refusal::Refusal;
+
+#[cfg(feature = "policy-file")]
+pub use file::PolicyError;
+pub use policy::{AccessPolicy, AddressRange, Grant, ParseAddressRangeError, PoolPattern, Resolvers};
+
+/// Decides whether somebody may do something. What is refused for lack of permission is answered with "Rejected Due to Security
+/// Considerations" (RFC 5354 §3.12.10).
+///
+/// [`AccessPolicy`] is the implementation for most. Whatever it is, a secured scope takes registrations, reports and peers over
+/// secured links only (RFC 5355 §2.15), and an element is changed by the identity alone that registered it.
 ///
 /// ```
-/// use rserpool_enrp::{Action, Authorization, Requester};
+/// use rserpool_enrp::{Action, Authorization, Refusal, Requester};
 /// use rserpool_machine::PeerIdentity;
 ///
 /// /// Whoever proved to be `NAME` may register in the pool of that name; nobody may be a registrar.
@@ -17,21 +31,39 @@ use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle, ServerId};
 /// struct OwnPoolOnly;
 ///
 /// impl Authorization for OwnPoolOnly {
-///     fn permits(&self, requester: Requester<'_>, action: Action<'_>) -> bool {
-///         let PeerIdentity::Authenticated(name) = requester.identity else { return false };
+///     fn authorize(&self, requester: Requester<'_>, action: Action<'_>) -> Result<(), Refusal> {
+///         let PeerIdentity::Authenticated(name) = requester.identity else { return Err(Refusal::Unidentified) };
 ///         match action {
 ///             Action::Register { pool_handle, .. } | Action::Deregister { pool_handle, .. } => {
-///                 pool_handle.as_bytes() == name.as_bytes()
+///                 if pool_handle.as_bytes() == name.as_bytes() { Ok(()) } else { Err(Refusal::Pool) }
 ///             }
-///             Action::Peer { .. } => false,
-///             _ => true,
+///             Action::Peer { .. } => Err(Refusal::Peer),
+///             _ => Ok(()),
 ///         }
 ///     }
 /// }
 /// ```
 pub trait Authorization: fmt::Debug + Send + Sync {
     /// Whether `requester` may do `action`. Called once per message of elements and users, and for peers once per link.
-    fn permits(&self, requester: Requester<'_>, action: Action<'_>) -> bool;
+    ///
+    /// # Errors
+    /// Why not.
+    fn authorize(&self, requester: Requester<'_>, action: Action<'_>) -> Result<(), Refusal>;
+
+    /// How much this identity may do of what it may do. Unless said otherwise, as the limits of the registrar say for all.
+    fn quota(&self, identity: &str) -> Quota {
+        let _ = identity;
+        Quota::default()
+    }
+}
+
+/// How much one identity may do; `None`: what [`RegistrarLimits`](crate::RegistrarLimits) has for every identity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Quota {
+    /// Elements that it may have.
+    pub elements: Option<usize>,
+    /// Registrations and deregistrations per second.
+    pub registrations_per_second: Option<u32>,
 }
 
 /// Whoever is at the other end of a link.
@@ -45,7 +77,9 @@ pub struct Requester<'a> {
 }
 
 impl<'a> Requester<'a> {
-    pub(crate) const fn new(identity: &'a PeerIdentity, addresses: &'a [SocketAddr]) -> Self {
+    /// Whoever proved to be this, at these addresses.
+    #[must_use]
+    pub const fn new(identity: &'a PeerIdentity, addresses: &'a [SocketAddr]) -> Self {
         Self { identity, addresses }
     }
 }
@@ -87,18 +121,17 @@ pub enum Action<'a> {
     },
 }
 
-/// Elements and registrars must have proved an identity, whichever; anybody may resolve and report: the least that a secured scope
-/// demands (RFC 5355 §2.15).
+/// Elements and registrars must have proved an identity, whichever; anybody may resolve and report: for scopes in which whoever has
+/// a key or a certificate is trusted with everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuthenticatedOnly;
 
 impl Authorization for AuthenticatedOnly {
-    fn permits(&self, requester: Requester<'_>, action: Action<'_>) -> bool {
-        match action {
-            Action::Resolve { .. } | Action::ReportUnreachable { .. } => true,
-            Action::Register { .. } | Action::Deregister { .. } | Action::Peer { .. } => {
-                matches!(requester.identity, PeerIdentity::Authenticated(_))
-            }
+    fn authorize(&self, requester: Requester<'_>, action: Action<'_>) -> Result<(), Refusal> {
+        match (action, requester.identity) {
+            (Action::Resolve { .. } | Action::ReportUnreachable { .. }, _) => Ok(()),
+            (_, PeerIdentity::Authenticated(_)) => Ok(()),
+            _ => Err(Refusal::Unidentified),
         }
     }
 }
@@ -108,7 +141,7 @@ impl Authorization for AuthenticatedOnly {
 pub struct AllowAll;
 
 impl Authorization for AllowAll {
-    fn permits(&self, _requester: Requester<'_>, _action: Action<'_>) -> bool {
-        true
+    fn authorize(&self, _requester: Requester<'_>, _action: Action<'_>) -> Result<(), Refusal> {
+        Ok(())
     }
 }

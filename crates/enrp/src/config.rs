@@ -78,7 +78,7 @@ impl RegistrarConfig {
 
     /// Whether the links of the scope are secured: transport parameters on the wire cannot say so.
     pub(crate) fn is_secured(&self) -> bool {
-        let mut endpoints = self.enrp.iter().chain(&self.peers);
+        let mut endpoints = self.asap.iter().chain(&self.enrp).chain(&self.peers);
         endpoints.any(|endpoint| endpoint.scheme().is_secured())
     }
 }

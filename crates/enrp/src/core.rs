@@ -10,9 +10,12 @@ use rserpool_machine::{Endpoint, LinkId, LinkKind, Output, Protocol, Timers};
 use rserpool_wire::enrp::{self, UpdateAction};
 use rserpool_wire::{CauseCode, Dialect, ErrorCause, ServerId, asap};
 
+use crate::authorization::Action;
 use crate::config::RegistrarConfig;
 use crate::event::{Fault, RegistrarEvent};
-use crate::links::Links;
+use crate::links::{Links, Party};
+use crate::rate::Rate;
+use crate::refusal::Refusal;
 use crate::statistics::Statistics;
 
 /// Messages are cut from chunks of this size, so that encoding one rarely allocates.
@@ -67,6 +70,8 @@ pub(crate) struct Core {
     pub(crate) timers: Timers<Timer>,
     pub(crate) statistics: Statistics,
     pub(crate) phase: Phase,
+    /// What was heard by multicast lately.
+    pub(crate) announcements: Rate,
     rng: SmallRng,
     outputs: VecDeque<Output<RegistrarEvent>>,
     buffer: BytesMut,
@@ -80,6 +85,7 @@ impl Core {
             timers: Timers::new(),
             statistics: Statistics::default(),
             phase: Phase::Initializing,
+            announcements: Rate::default(),
             rng: SmallRng::seed_from_u64(seed),
             outputs: VecDeque::new(),
             buffer: BytesMut::with_capacity(CHUNK),
@@ -217,6 +223,30 @@ impl Core {
             self.event(RegistrarEvent::ProtocolFault { link, source, fault });
             self.close(link);
         }
+    }
+
+    /// Whether somebody may do something. A secured scope is changed over secured links alone (RFC 5355 §2.15), whatever else is
+    /// permitted.
+    pub(crate) fn authorize(&self, party: &Party, action: Action<'_>) -> Result<(), Refusal> {
+        let changes = !matches!(action, Action::Resolve { .. });
+        if changes && !party.is_secured() && self.config.is_secured() {
+            return Err(Refusal::Unsecured);
+        }
+        self.config.authorization.authorize(party.requester(), action)
+    }
+
+    /// Turns something down: counts it, reports it the first time that it happens on the link, and says what to answer with.
+    pub(crate) fn refuse(&mut self, link: LinkId, reason: Refusal) -> ErrorCause<'static> {
+        self.statistics.refusals.count(reason);
+        self.statistics.not_permitted += u64::from(reason.is_for_security());
+        if self.links.note_refusal(link, reason)
+            && let Some(known) = self.links.get(link)
+        {
+            let source = known.party.addresses().first().copied();
+            let identity = known.party.requester().identity.clone();
+            self.event(RegistrarEvent::Refused { link, source, identity, reason });
+        }
+        ErrorCause::new(reason.cause())
     }
 
     /// Answers with an ASAP_ERROR or ENRP_ERROR. Where the offending part is too long to be quoted, it goes without.

@@ -1,8 +1,10 @@
 //! What a registrar tells its application: what an operator cares about, not every message.
 use std::net::SocketAddr;
 
-use rserpool_machine::{DownReason, Endpoint, LinkId};
+use rserpool_machine::{DownReason, Endpoint, LinkId, PeerIdentity};
 use rserpool_wire::{CauseCode, DecodeError, PeIdentifier, PoolHandle, ServerId};
+
+use crate::refusal::Refusal;
 
 /// Something that happened to a registrar.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,6 +90,18 @@ pub enum RegistrarEvent {
         /// What was wrong.
         fault: Fault,
     },
+    /// Something was turned down on a link for this reason, for the first time; [`Statistics::refusals`](crate::Statistics::refusals)
+    /// counts all times.
+    Refused {
+        /// On which link.
+        link: LinkId,
+        /// From where.
+        source: Option<SocketAddr>,
+        /// What was proven to be there.
+        identity: PeerIdentity,
+        /// Why.
+        reason: Refusal,
+    },
     /// Shutdown is complete: nothing is owned any more, or time was up. All links are being closed.
     Drained {
         /// Elements that no peer took over.
@@ -109,6 +123,8 @@ pub enum RemovalReason {
     Detached,
     /// Users reported it as unreachable too often (RFC 5352 §3.5).
     Reported,
+    /// Whoever registered it may not do so any more.
+    NotPermitted,
 }
 
 /// How a peer was found dead.
@@ -158,9 +174,6 @@ pub enum Fault {
         /// Who is there now.
         found: ServerId,
     },
-    /// Somebody may not do what it asked for.
-    #[error("not permitted: {0}")]
-    NotPermitted(&'static str),
     /// A limit was reached.
     #[error("limit reached: {0}")]
     Limit(&'static str),

@@ -47,14 +47,22 @@ mod event;
 mod limits;
 mod links;
 mod peers;
+mod rate;
+mod refusal;
 mod registrar;
 mod service;
 mod statistics;
 
-pub use authorization::{Action, AllowAll, AuthenticatedOnly, Authorization, Requester};
+#[cfg(feature = "policy-file")]
+pub use authorization::PolicyError;
+pub use authorization::{
+    AccessPolicy, Action, AddressRange, AllowAll, AuthenticatedOnly, Authorization, Grant,
+    ParseAddressRangeError, PoolPattern, Quota, Requester, Resolvers,
+};
 pub use config::{ConfigError, RegistrarConfig, RegistrarTimers};
 pub use event::{Fault, PeerDownReason, RegistrarEvent, RemovalReason, TakeoverAbortReason};
 pub use limits::RegistrarLimits;
 pub use peers::{PeerState, PeerStatus};
+pub use refusal::{Refusal, Refusals};
 pub use registrar::RegistrarMachine;
 pub use statistics::Statistics;

@@ -15,6 +15,23 @@ pub struct RegistrarLimits {
     pub handle_length: usize,
     /// Elements that may register over one link. Default 10,000.
     pub elements_per_link: usize,
+    /// Elements that one proven identity may have, unless its [`Quota`](crate::Quota) says otherwise. Default 10,000.
+    pub elements_per_identity: usize,
+    /// Registrations and deregistrations per second of one proven identity, unless its [`Quota`](crate::Quota) says otherwise; as
+    /// many at once. Default 1,000. Raising it lets many elements of one identity come back faster after an outage.
+    pub registrations_per_second: u32,
+    /// Resolutions per second on one link; as many at once. Default 200,000: more than one user is likely to need, while the others
+    /// have their turn between them anyway.
+    pub resolutions_per_second: u32,
+    /// Reports of unreachable elements per second on one link; as many at once, further ones are not listened to (RFC 5355
+    /// §2.13). Default 100.
+    pub reports_per_second: u32,
+    /// Links of one protocol from one source, an IPv4 address or an IPv6 network of 64 bits. Default 20,000. Raising it bears
+    /// with more clients behind one address.
+    pub links_per_source: usize,
+    /// Announcements per second by multicast, of all senders together, that are listened to. Default 1,000. They can be forged,
+    /// and say only where to look.
+    pub announcements_per_second: u32,
     /// Pools that one link may subscribe to. Default 1,000.
     pub subscriptions_per_link: usize,
     /// Elements in a resolution response where the user names no number. Default: all (RFC 5352 §3.3).
@@ -43,6 +60,12 @@ impl RegistrarLimits {
             ("limits.elements", self.elements),
             ("limits.handle_length", self.handle_length),
             ("limits.elements_per_link", self.elements_per_link),
+            ("limits.elements_per_identity", self.elements_per_identity),
+            ("limits.registrations_per_second", self.registrations_per_second as usize),
+            ("limits.resolutions_per_second", self.resolutions_per_second as usize),
+            ("limits.reports_per_second", self.reports_per_second as usize),
+            ("limits.links_per_source", self.links_per_source),
+            ("limits.announcements_per_second", self.announcements_per_second as usize),
             ("limits.default_items", self.default_items as usize),
             ("limits.max_items", self.max_items as usize),
             ("limits.download_sessions", self.download_sessions),
@@ -65,6 +88,12 @@ impl Default for RegistrarLimits {
             elements: 1_000_000,
             handle_length: 1_024,
             elements_per_link: 10_000,
+            elements_per_identity: 10_000,
+            registrations_per_second: 1_000,
+            resolutions_per_second: 200_000,
+            reports_per_second: 100,
+            links_per_source: 20_000,
+            announcements_per_second: 1_000,
             subscriptions_per_link: 1_000,
             default_items: u32::MAX,
             max_items: u32::MAX,

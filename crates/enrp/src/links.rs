@@ -3,7 +3,7 @@
 //! Two registrars that connect to each other at the same time end up with two links. Both stay; both registrars send on the
 //! one that the registrar with the smaller identifier opened, so that updates arrive in order.
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -11,6 +11,8 @@ use rserpool_machine::{LinkId, LinkKind, PeerIdentity, Protocol, Scheme};
 use rserpool_wire::ServerId;
 
 use crate::authorization::Requester;
+use crate::rate::Rate;
+use crate::refusal::Refusal;
 
 /// Whoever is at the other end of a link; outlives the link where an element is remembered by it.
 #[derive(PartialEq, Eq, Debug, Default)]
@@ -26,6 +28,26 @@ impl Party {
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    pub(crate) const fn is_secured(&self) -> bool {
+        !matches!(self.identity, PeerIdentity::Anonymous)
+    }
+
+    /// What it proved to be.
+    pub(crate) const fn identity(&self) -> Option<&Arc<str>> {
+        match &self.identity {
+            PeerIdentity::Authenticated(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Where it comes from, as far as limits are concerned: an IPv4 address, or an IPv6 network that one host can have for itself.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        Some(match ip(self.addresses.first()?) {
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+            v4 => v4,
+        })
     }
 
     /// Whether both are the same, as far as can be told: the same proven identity, or, where nothing was proved, an
@@ -66,6 +88,44 @@ pub(crate) struct Link {
     pub(crate) server: Option<ServerId>,
     /// Bad messages so far.
     faults: u32,
+    /// The reasons for which something was turned down so far, as bits.
+    refused: u32,
+    pub(crate) resolutions: Rate,
+    pub(crate) reports: Rate,
+}
+
+impl Link {
+    fn new(
+        protocol: Protocol,
+        kind: LinkKind,
+        party: Arc<Party>,
+        state: LinkState,
+        opened_here: bool,
+    ) -> Self {
+        Self {
+            protocol,
+            kind,
+            party,
+            state,
+            opened_here,
+            server: None,
+            faults: 0,
+            refused: 0,
+            resolutions: Rate::default(),
+            reports: Rate::default(),
+        }
+    }
+
+    /// Who has proved to be there by opening the link. On one that we opened by a pre-shared key, this key alone is proven.
+    pub(crate) fn opener(&self) -> Option<&Arc<str>> {
+        if self.opened_here { None } else { self.party.identity() }
+    }
+
+    /// What it counts as one of for its source; `None` for one that we opened, and for groups.
+    fn counted_as(&self) -> Option<(Protocol, IpAddr)> {
+        let is_counted = !self.opened_here && self.kind != LinkKind::Multicast;
+        is_counted.then(|| self.party.source()).flatten().map(|source| (self.protocol, source))
+    }
 }
 
 /// All links.
@@ -77,6 +137,8 @@ pub(crate) struct Links {
     /// ENRP links to single registrars that are up.
     enrp: BTreeSet<LinkId>,
     groups: Vec<(Protocol, LinkId)>,
+    /// How many links each source has opened to us.
+    sources: HashMap<(Protocol, IpAddr), usize>,
     opened: u64,
 }
 
@@ -85,16 +147,8 @@ impl Links {
     pub(crate) fn open(&mut self, protocol: Protocol, scheme: Scheme) -> LinkId {
         let id = LinkId::opened(self.opened);
         self.opened += 1;
-        let link = Link {
-            protocol,
-            kind: LinkKind::PointToPoint(scheme),
-            party: Arc::default(),
-            state: LinkState::Opening,
-            opened_here: true,
-            server: None,
-            faults: 0,
-        };
-        self.links.insert(id, link);
+        let kind = LinkKind::PointToPoint(scheme);
+        self.links.insert(id, Link::new(protocol, kind, Arc::default(), LinkState::Opening, true));
         id
     }
 
@@ -108,8 +162,10 @@ impl Links {
     ) {
         let party = Arc::new(Party { identity, addresses: remote.into() });
         let opened_here = self.links.contains_key(&id);
-        let state = LinkState::Up;
-        let link = Link { protocol, kind, party, state, opened_here, server: None, faults: 0 };
+        let link = Link::new(protocol, kind, party, LinkState::Up, opened_here);
+        if let Some(source) = link.counted_as() {
+            *self.sources.entry(source).or_default() += 1;
+        }
         self.links.insert(id, link);
         if kind == LinkKind::Multicast {
             self.groups.retain(|(_, group)| *group != id);
@@ -126,6 +182,14 @@ impl Links {
         if let Some(server) = link.server {
             self.leave_route(id, server);
         }
+        if let Some(source) = link.counted_as()
+            && let Some(count) = self.sources.get_mut(&source)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.sources.remove(&source);
+            }
+        }
         Some(link)
     }
 
@@ -139,6 +203,16 @@ impl Links {
 
     pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
         self.links.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&id)
+    }
+
+    /// How many links of the same protocol the source of this one has opened to us; 0 for one that we opened.
+    pub(crate) fn of_source(&self, id: LinkId) -> usize {
+        let source = self.get(id).and_then(Link::counted_as);
+        source.and_then(|source| self.sources.get(&source)).copied().unwrap_or(0)
     }
 
     /// Takes no more messages from a link whose end is asked for, and has none for it. `false` if that was so already.
@@ -162,6 +236,20 @@ impl Links {
         self.links.get_mut(&id).map_or(0, |link| {
             link.faults = link.faults.saturating_add(1);
             link.faults
+        })
+    }
+
+    /// Whether something was turned down on this link for this reason before.
+    pub(crate) fn was_refused(&self, id: LinkId, reason: Refusal) -> bool {
+        self.get(id).is_some_and(|link| link.refused & reason.bit() != 0)
+    }
+
+    /// Notes a reason for which something was turned down; whether it is the first time on this link.
+    pub(crate) fn note_refusal(&mut self, id: LinkId, reason: Refusal) -> bool {
+        self.links.get_mut(&id).is_some_and(|link| {
+            let is_first = link.refused & reason.bit() == 0;
+            link.refused |= reason.bit();
+            is_first
         })
     }
 

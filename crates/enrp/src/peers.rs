@@ -105,6 +105,10 @@ impl Peers {
             Ok(decoded) => decoded,
             Err(error) => {
                 let cause = error.cause(bytes).filter(|_| bytes.first() != Some(&ENRP_ERROR));
+                // Whatever a peer says, it lives (RFC 5353 §3.4.3).
+                if let Some(server) = core.links.get(link).and_then(|link| link.server) {
+                    self.alive(core, now, server);
+                }
                 core.fault(link, Fault::Malformed(error));
                 if let Some(cause) = cause {
                     core.send_error(link, vec![cause]);

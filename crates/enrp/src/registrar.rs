@@ -1,15 +1,18 @@
 //! The registrar as one machine: inputs go to the ASAP service or to the ENRP peers, by the protocol of their link.
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rserpool_handlespace::Handlespace;
 use rserpool_machine::{DownReason, Input, LinkId, LinkKind, Machine, Output, Protocol};
 use rserpool_wire::ServerId;
 
+use crate::authorization::Authorization;
 use crate::config::{ConfigError, RegistrarConfig};
 use crate::core::{Core, Phase, Timer};
 use crate::event::RegistrarEvent;
 use crate::peers::{PeerStatus, Peers};
+use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::statistics::Statistics;
 
@@ -59,6 +62,15 @@ impl RegistrarMachine {
         if !matches!(self.core.phase, Phase::Draining | Phase::Drained) {
             self.peers.begin_handover(&mut self.core, now);
         }
+    }
+
+    /// Decides from now on who may do what. Links of registrars that may not be such any more end, and elements that registered here
+    /// and may not be so any more are removed.
+    pub fn set_authorization(&mut self, now: Instant, authorization: Arc<dyn Authorization>) {
+        let Self { core, service, peers, .. } = self;
+        core.config.authorization = authorization;
+        peers.enforce(core);
+        service.enforce(core, now);
     }
 
     /// The identifier of this registrar.
@@ -135,6 +147,11 @@ impl Machine for RegistrarMachine {
         match input {
             Input::LinkUp { link, protocol, kind, remote, identity } => {
                 core.links.up(link, protocol, kind, remote, identity);
+                if core.links.of_source(link) > core.config.limits.links_per_source {
+                    let cause = core.refuse(link, Refusal::LinksOfSource);
+                    core.send_error(link, vec![cause]);
+                    return core.close(link);
+                }
                 match (protocol, kind) {
                     (Protocol::Asap, LinkKind::PointToPoint(_)) => service.link_up(core, link),
                     (Protocol::Asap, LinkKind::Multicast) => service.group_joined(core, now),
@@ -145,6 +162,10 @@ impl Machine for RegistrarMachine {
             Input::LinkDown { link, reason } => self.link_down(now, link, &reason),
             Input::Message { link, bytes } => self.message(now, link, bytes),
             Input::Announcement { link, source, bytes } => {
+                if !core.announcements.admits(now, core.config.limits.announcements_per_second) {
+                    core.refuse(link, Refusal::AnnouncementRate);
+                    return;
+                }
                 match core.links.get(link).map(|link| link.protocol) {
                     Some(Protocol::Asap) => service.announcement(core, now, link, bytes),
                     Some(Protocol::Enrp) => peers.announcement(core, now, link, source, bytes),

@@ -1,6 +1,7 @@
 //! The ASAP service that a registrar gives to elements and users: the registrar's side of RFC 5352 §3.
 mod announce;
 mod keep_alive;
+mod ownership;
 mod registration;
 mod resolution;
 mod subscription;
@@ -17,6 +18,7 @@ use crate::core::{Core, Timer};
 use crate::event::{Fault, RegistrarEvent, RemovalReason};
 use announce::Announcer;
 use keep_alive::Supervision;
+use ownership::Ownership;
 use subscription::Subscriptions;
 use unreachable::ForeignProbes;
 
@@ -29,6 +31,7 @@ const ASAP_ERROR: u8 = 0x0e;
 #[derive(Debug, Default)]
 pub(crate) struct Service {
     supervision: Supervision,
+    ownership: Ownership,
     foreign_probes: ForeignProbes,
     subscriptions: Subscriptions,
     announcer: Announcer,
@@ -79,7 +82,7 @@ impl Service {
             core.send_error(link, decoded.unrecognized);
         }
         match decoded.message {
-            Message::HandleResolution(request) => self.resolve(core, link, &request),
+            Message::HandleResolution(request) => self.resolve(core, now, link, &request),
             Message::Registration(request) => self.register(core, now, link, request),
             Message::Deregistration(request) => self.deregister(core, now, link, &request),
             Message::EndpointKeepAliveAck(ack) => self.acknowledge(core, now, link, &ack),
@@ -117,14 +120,7 @@ impl Service {
     /// Removes the elements whose registration life is over, and tells them (RFC 5352 §3.2).
     pub(crate) fn expire(&mut self, core: &mut Core, now: Instant) {
         while let Some(key) = core.handlespace.pop_expired(now) {
-            let link = self.supervision.link_of(key);
-            if let Some(view) = core.handlespace.element(key)
-                && let Some(link) = link
-            {
-                let (pool_handle, identifier) = (view.pool_handle().into_owned(), view.identifier());
-                let news = asap::DeregistrationResponse { pool_handle, identifier, error: None };
-                core.send_asap(link, news);
-            }
+            self.tell_removed(core, key);
             core.statistics.elements_expired += 1;
             self.remove(core, now, key, RemovalReason::Expired);
         }
@@ -137,6 +133,7 @@ impl Service {
         let (pool_handle, identifier) = (view.pool_handle().into_owned(), view.identifier());
         core.announce_update(UpdateAction::Delete, key);
         core.handlespace.remove(key);
+        self.disown(key);
         self.pool_changed(core, now, &pool_handle);
         core.event(RegistrarEvent::ElementRemoved { pool_handle, identifier, reason });
     }

@@ -1,4 +1,5 @@
 //! Counters, from the start of the registrar on.
+use crate::refusal::Refusals;
 
 /// What a registrar has done so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -62,4 +63,6 @@ pub struct Statistics {
     pub faults: u64,
     /// Messages refused for lack of permission.
     pub not_permitted: u64,
+    /// Whatever was turned down, by reason.
+    pub refusals: Refusals,
 }

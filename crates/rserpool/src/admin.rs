@@ -30,7 +30,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use rserpool_enrp::{PeerState, PeerStatus, Statistics};
+use rserpool_enrp::{PeerState, PeerStatus, Refusal, Statistics};
 use rserpool_handlespace::{Cursor, ElementView, Handlespace};
 use rserpool_wire::{PoolElement, PoolHandle, ServerId};
 use serde::{Deserialize, Serialize};
@@ -319,6 +319,8 @@ async fn metrics(State(registrar): State<Registrar>) -> impl IntoResponse {
     gauge(&mut text, "elements", "Elements in the handlespace", elements);
     gauge(&mut text, "owned_elements", "Elements that this registrar owns", owned);
     gauge(&mut text, "peers", "Registrars that this one knows", registrar.peers().len());
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    gauge(&mut text, "tasks", "Tasks of the process that are not over: a few, and some for each link", tasks);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
@@ -371,6 +373,15 @@ fn counters(statistics: &Statistics, text: &mut String) {
         peers_failed: "Peers found dead";
         faults: "Messages that broke the protocol";
         not_permitted: "Messages refused for lack of permission";
+    }
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "# HELP rserpool_refusals_total Whatever was turned down, by reason.\n# TYPE rserpool_refusals_total counter"
+    );
+    for reason in Refusal::ALL {
+        let (name, count) = (reason.name(), statistics.refusals.of(reason));
+        let _ = writeln!(text, "rserpool_refusals_total{{reason=\"{name}\"}} {count}");
     }
 }
 

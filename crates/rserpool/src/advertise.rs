@@ -1,9 +1,11 @@
-//! Which address to announce where all are listened on: the one from which the other side is reached.
+//! Which address to announce where all are listened on: the one from which the other side is reached. It may be another one
+//! tomorrow.
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use rserpool_machine::Endpoint;
+use rserpool_machine::{Endpoint, Scheme};
 use rserpool_transport::Multicast;
+use rserpool_wire::Transport;
 
 use crate::error::StartError;
 
@@ -35,6 +37,42 @@ impl<'a> Toward<'a> {
     }
 }
 
+/// How an element is reached, as it listens.
+#[derive(Clone)]
+pub(crate) struct Listening {
+    /// By users.
+    pub(crate) transport: Transport,
+    /// By registrars, if at all.
+    pub(crate) asap: Option<Endpoint>,
+    /// The address to announce where all are listened on.
+    pub(crate) chosen: Option<IpAddr>,
+}
+
+impl Listening {
+    /// What to announce now to registrars at `toward`: the transport for users, and that for registrars.
+    pub(crate) fn announced(&self, toward: Toward<'_>) -> Result<(Transport, Option<Transport>), StartError> {
+        let mut transport = self.transport.clone();
+        match &mut transport {
+            Transport::Tcp(address) | Transport::Udp(address) | Transport::UdpLite(address) => {
+                let announced = endpoint(&Endpoint::tcp(*address), self.chosen, toward)?;
+                if let Some(announced) = announced.socket_addresses().next().flatten() {
+                    *address = announced;
+                }
+            }
+            Transport::Sctp { addresses, port, .. } => {
+                let listening = addresses.iter().map(|ip| SocketAddr::new(*ip, *port));
+                if let Some(listening) = Endpoint::multi_homed(Scheme::Sctp, listening) {
+                    let announced = endpoint(&listening, self.chosen, toward)?;
+                    *addresses = announced.socket_addresses().flatten().map(|address| address.ip()).collect();
+                }
+            }
+            Transport::Dccp { .. } | Transport::Opaque(_) => {}
+        }
+        let asap = self.asap.as_ref().map(|asap| endpoint(asap, self.chosen, toward)).transpose()?;
+        Ok((transport, asap.and_then(|asap| asap.to_transport())))
+    }
+}
+
 /// The endpoint to announce for `listening`: as it is where it has an address, with `chosen` where that is given, otherwise
 /// with the address from which `toward` is reached.
 pub(crate) fn endpoint(
@@ -56,13 +94,27 @@ pub(crate) fn endpoint(
     }
 }
 
+/// All addresses of this host, with those of IPv6 where the other side is reached from one.
+pub(crate) fn everywhere(toward: Toward<'_>) -> IpAddr {
+    match toward.reached_from() {
+        Some(Ok(IpAddr::V6(_))) => Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
 /// `listening` unless it stands for all addresses; then the one from which `toward` is reached, or this host's main one.
 pub(crate) fn address(listening: IpAddr, toward: Toward<'_>) -> io::Result<IpAddr> {
     if !listening.is_unspecified() {
         return Ok(listening);
     }
     if let Some(address) = toward.reached_from() {
-        return address;
+        let address = address?;
+        // Who listens on all IPv4 addresses is not reached at one of IPv6.
+        if address.is_ipv6() && listening.is_ipv4() {
+            let message = format!("registrars are reached from {address}, which is not an IPv4 address");
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
+        }
+        return Ok(address);
     }
     // Documentation addresses: routed like any other, so the default route decides; nothing is sent.
     let v4 = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));

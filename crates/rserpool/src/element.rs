@@ -1,7 +1,7 @@
 //! A pool element as a part of any server: registered from the first success until it is dropped, through crashes of
 //! registrars and cuts of the network (RFC 5352 §3.1 to §3.6).
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::advertise::{self, Toward};
+use crate::advertise::{self, Listening, Toward};
 use crate::driver::{Driver, EventHandler};
 use crate::endpoints::Endpoints;
 use crate::error::{RegisterError, StartError};
@@ -104,7 +104,8 @@ impl PoolElement {
         self.inner.identifier
     }
 
-    /// Where users are told to connect to.
+    /// Where users were told to connect to at first. Where that followed from the address of the host, which may change, it may
+    /// be another one now.
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.inner.transport
@@ -337,24 +338,14 @@ impl PoolElementBuilder {
         }
         let groups = self.settings.groups(Protocol::Asap, None)?;
         let toward = Toward::first_of(&registrars, &groups);
-        let mut transport = self.transport.ok_or(StartError::NoTransport)?;
-        if let Transport::Tcp(address) | Transport::Udp(address) | Transport::UdpLite(address) =
-            &mut transport
-        {
-            let announced = advertise::endpoint(&Endpoint::tcp(*address), self.advertised, toward)?;
-            if let Some(announced) = announced.socket_addresses().next().flatten() {
-                *address = announced;
-            }
-        }
+        let transport = self.transport.ok_or(StartError::NoTransport)?;
         let links = self.settings.links();
         let scheme = registrars.first().map_or(announced_scheme(self.settings.dialect), Endpoint::scheme);
-        let listener = listen(self.listen, scheme, &links).await?;
-        let asap = match &listener {
-            Some(listener) => {
-                advertise::endpoint(listener.local_endpoint(), self.advertised, toward)?.to_transport()
-            }
-            None => None,
-        };
+        let listener = listen(self.listen, scheme, toward, &links).await?;
+        let asap = listener.as_ref().map(|listener| listener.local_endpoint().clone());
+        let listening = Listening { transport, asap, chosen: self.advertised };
+        let first = registrars.first().cloned();
+        let (transport, asap) = listening.announced(toward)?;
 
         let config = ElementConfig {
             secured: registrars.iter().any(|registrar| registrar.scheme().is_secured()),
@@ -394,6 +385,7 @@ impl PoolElementBuilder {
         for group in groups {
             driver.join(Protocol::Asap, group);
         }
+        tokio::spawn(follow_addresses(driver.clone(), registration, listening, first, events.subscribe()));
         Ok(PoolElement {
             inner: Arc::new(Inner {
                 driver,
@@ -423,6 +415,7 @@ const fn announced_scheme(dialect: Dialect) -> Scheme {
 async fn listen(
     chosen: Option<Endpoints>,
     scheme: Scheme,
+    toward: Toward<'_>,
     links: &LinkConfig,
 ) -> Result<Option<Listener>, StartError> {
     if let Some(endpoint) =
@@ -430,11 +423,44 @@ async fn listen(
     {
         return Ok(Some(Listener::bind(&endpoint, links).await?));
     }
-    let anywhere = Endpoint::new(scheme, (Ipv4Addr::UNSPECIFIED, 0).into());
-    match Listener::bind(&anywhere, links).await {
+    let everywhere = Endpoint::new(scheme, (advertise::everywhere(toward), 0).into());
+    match Listener::bind(&everywhere, links).await {
         Ok(listener) => Ok(Some(listener)),
         Err(TransportError::SecurityMissing { .. }) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Announces the address that the host has now, whenever a registrar is found: it may be another one than before.
+async fn follow_addresses(
+    driver: Driver<ElementMachine>,
+    registration: RegistrationId,
+    listening: Listening,
+    first: Option<Endpoint>,
+    mut events: broadcast::Receiver<ElementEvent>,
+) {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = driver.cancellation().cancelled() => return,
+        };
+        let endpoint = match event {
+            Ok(ElementEvent::HomeFound { endpoint }) => endpoint,
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => continue,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        // Toward the same registrar as at first, as long as there is a way to it: a host may have several addresses.
+        let toward = |endpoint| listening.announced(Toward::Endpoint(endpoint));
+        match first
+            .as_ref()
+            .map_or_else(|| toward(&endpoint), |first| toward(first).or_else(|_| toward(&endpoint)))
+        {
+            // A registration that has ended needs no address.
+            Ok((user, asap)) => {
+                let _ = driver.command(|machine, now| machine.set_transports(now, registration, user, asap));
+            }
+            Err(error) => warn!(%error, "still announcing the address from before"),
+        }
     }
 }
 

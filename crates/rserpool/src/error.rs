@@ -98,6 +98,16 @@ pub enum ConnectError {
         /// How that failed.
         source: io::Error,
     },
+    /// Elements can be reached, but less securely than the session was when it began.
+    #[error(
+        "element {element} of pool {pool_handle} is less secure than the session was when it began; `allow_less_security` lets it go on there"
+    )]
+    LessSecure {
+        /// The pool.
+        pool_handle: PoolHandle<'static>,
+        /// The last element tried.
+        element: PeIdentifier,
+    },
 }
 
 /// A session between a pool user and a pool element broke, and fail-over did not mend it.

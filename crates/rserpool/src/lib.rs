@@ -73,7 +73,7 @@ pub use error::{ConnectError, RegisterError, ResolveError, SessionError, StartEr
 pub use pool::{Pool, Target};
 pub use profile::TimerProfile;
 pub use registrar::{Registrar, RegistrarBuilder};
-pub use session::{Connection, ServiceEvent, ServiceSession, Session, SessionEvent};
+pub use session::{Connection, CookieKey, Secured, ServiceEvent, ServiceSession, Session, SessionEvent};
 pub use user::{PoolUser, PoolUserBuilder};
 pub use watch::{PoolChange, PoolWatch};
 

@@ -114,6 +114,14 @@ impl Pool {
         self.reach(&[], async |target: &Target| target.connect().await).await
     }
 
+    /// Connects to an element over the transport that it serves, TCP or SCTP, otherwise as [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(&self) -> Result<(Connection, Target), ConnectError> {
+        self.reach(&[], async |target: &Target| target.open().await).await
+    }
+
     /// Picks elements until `connect` succeeds with one; those in `avoided` are tried last.
     pub(crate) async fn reach<C>(
         &self,
@@ -168,6 +176,19 @@ impl Pool {
         Session::open(self.clone()).await
     }
 
+    /// Opens a session over connections that `connect` makes, and secures: by TLS say (see [`Connection::secured`]). On fail-over the
+    /// session goes on with elements only that are as secure as the first one was.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn session_by<F, C>(&self, connect: F) -> Result<Session, ConnectError>
+    where
+        F: Fn(Target) -> C + Send + Sync + 'static,
+        C: Future<Output = io::Result<Connection>> + Send + 'static,
+    {
+        Session::open_by(self.clone(), connect).await
+    }
+
     /// Watches the pool: the elements now, and again after every change, across changes of registrar.
     #[must_use]
     pub fn watch(&self) -> PoolWatch {
@@ -207,6 +228,10 @@ impl Target {
         &self.element.user_transport
     }
 
+    pub(crate) fn profile(&self) -> TimerProfile {
+        self.pool.profile()
+    }
+
     /// The first address of the element; `None` for an opaque transport.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
@@ -222,13 +247,16 @@ impl Target {
         });
     }
 
-    /// Connects to the element for a session, over the transport that it serves: TCP or SCTP.
-    pub(crate) async fn open(&self) -> io::Result<Connection> {
+    /// Connects to the element over the transport that it serves: TCP or SCTP.
+    ///
+    /// # Errors
+    /// When it serves neither, or cannot be reached within the time that the timer profile allows.
+    pub async fn open(&self) -> io::Result<Connection> {
         match &self.element.user_transport {
             #[cfg(target_os = "linux")]
             transport @ Transport::Sctp { .. } => {
                 let addresses: Vec<_> = transport.socket_addresses().collect();
-                let settings = rserpool_sctp::SocketConfig { nodelay: true, ..Default::default() };
+                let settings = self.pool.profile().sctp_socket();
                 let connecting = rserpool_sctp::SctpStream::connect(&addresses, &settings);
                 let limit = self.pool.profile().connect_timeout();
                 let connected = timeout(limit, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?;
@@ -238,7 +266,8 @@ impl Target {
         }
     }
 
-    /// Connects to the element over TCP.
+    /// Connects to the element over TCP. The connection breaks, with an error for whoever reads or writes, when the host is gone;
+    /// how soon that is noticed depends on the timer profile.
     ///
     /// # Errors
     /// When it does not serve TCP, or cannot be reached within the time that the timer profile allows.
@@ -251,7 +280,7 @@ impl Target {
         let stream = timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
             io::Error::new(io::ErrorKind::TimedOut, format!("{address} did not answer within {limit:?}"))
         })??;
-        stream.set_nodelay(true)?;
+        self.pool.profile().tune(&stream)?;
         Ok(stream)
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use futures_core::Stream;
 use hashbrown::HashSet;
 use rserpool_enrp::{
-    AllowAll, AuthenticatedOnly, Authorization, Fault, PeerStatus, RegistrarConfig, RegistrarEvent,
+    AccessPolicy, AllowAll, Authorization, Fault, PeerStatus, Refusal, RegistrarConfig, RegistrarEvent,
     RegistrarLimits, RegistrarMachine, RegistrarTimers, RemovalReason, Statistics,
 };
 use rserpool_handlespace::Handlespace;
-use rserpool_machine::{Endpoint, Protocol, Scheme};
+use rserpool_machine::{Endpoint, PeerIdentity, Protocol, Scheme};
 use rserpool_transport::{LinkConfig, Listener, Security};
 use rserpool_wire::{Dialect, ServerId};
 use tokio::sync::{broadcast, watch};
@@ -122,6 +122,12 @@ impl Registrar {
         self.inner.driver.inspect(|machine| *machine.statistics())
     }
 
+    /// Decides from now on who may do what. Links of registrars that may not be such any more end, and elements that registered here
+    /// and may not be so any more are removed.
+    pub fn set_authorization(&self, authorization: Arc<dyn Authorization>) {
+        self.inner.driver.command(|machine, now| machine.set_authorization(now, authorization));
+    }
+
     /// Hands its elements over to a peer, where there is one, and stops.
     ///
     /// Takes at most [`RegistrarTimers::drain`], and as long as links take to send what is queued. Dropping the future leaves the registrar draining.
@@ -221,8 +227,8 @@ impl RegistrarBuilder {
         self
     }
 
-    /// Who may do what. Unless said otherwise everybody everything; where endpoints are secured, only those who have proved who they
-    /// are may register, and be registrars ([`AuthenticatedOnly`]).
+    /// Who may do what, such as an [`AccessPolicy`]. Unless said otherwise everybody everything; where endpoints are secured, nobody may
+    /// register or be a registrar, and whoever comes over a secured link may resolve.
     #[must_use]
     pub fn authorization(mut self, authorization: Arc<dyn Authorization>) -> Self {
         self.authorization = Some(authorization);
@@ -247,6 +253,14 @@ impl RegistrarBuilder {
             let message = "a registrar needs an endpoint to serve elements and users on: set `asap`";
             return Err(StartError::Config(message.into()));
         }
+        let is_secured = |endpoint: &&Endpoint| endpoint.scheme().is_secured();
+        let secured = asap.iter().chain(&enrp).chain(&peers).any(|endpoint| is_secured(&endpoint));
+        if secured && let Some(plain) = enrp.iter().chain(&peers).find(|endpoint| !is_secured(endpoint)) {
+            let message = format!(
+                "{plain} is not secured and other endpoints are: registrars of a scope are linked by tls:// all, or none (RFC 5355 §2.15)"
+            );
+            return Err(StartError::Config(message.into()));
+        }
         let links = self.settings.links();
         let mut asap_listeners = Vec::with_capacity(asap.len());
         for endpoint in &asap {
@@ -267,7 +281,6 @@ impl RegistrarBuilder {
             let toward = Toward::first_of(&peers, &asap_groups);
             advertise::endpoint(listener.local_endpoint(), self.advertised, toward)
         };
-        let secured = asap.iter().chain(&enrp).any(|endpoint| endpoint.scheme().is_secured());
         let defaults = RegistrarConfig::new(self.server_id.unwrap_or_else(random_server_id));
         let config = RegistrarConfig {
             dialect: self.settings.dialect,
@@ -277,9 +290,9 @@ impl RegistrarBuilder {
             discovers_peers: !self.settings.interfaces.is_empty(),
             timers: self.settings.timers(|profile| profile.registrar(self.settings.dialect)),
             limits: self.limits,
-            authorization: self
-                .authorization
-                .unwrap_or_else(|| if secured { Arc::new(AuthenticatedOnly) } else { Arc::new(AllowAll) }),
+            authorization: self.authorization.unwrap_or_else(|| {
+                if secured { Arc::new(AccessPolicy::default()) } else { Arc::new(AllowAll) }
+            }),
             ..defaults
         };
 
@@ -287,7 +300,12 @@ impl RegistrarBuilder {
             .map_err(|error| StartError::config(&error))?;
         let (events, _) = broadcast::channel(events::BACKLOG);
         let (progress_sender, progress) = watch::channel(Progress::Initializing);
-        let handler = Handler { events: events.clone(), progress: progress_sender, faulty: HashSet::new() };
+        let handler = Handler {
+            events: events.clone(),
+            progress: progress_sender,
+            faulty: HashSet::new(),
+            refused: HashSet::new(),
+        };
         let local = |listener: &Listener| listener.local_endpoint().clone();
         let (asap, enrp) = (asap_listeners.iter().map(local).collect(), enrp_listener.as_ref().map(local));
         let asap_listeners = asap_listeners.into_iter().map(|listener| (Protocol::Asap, listener));
@@ -327,6 +345,8 @@ struct Handler {
     progress: watch::Sender<Progress>,
     /// Sources of faults that were warned of already.
     faulty: HashSet<Option<IpAddr>>,
+    /// Sources that something was refused to, and why, which was told already.
+    refused: HashSet<(Option<IpAddr>, Refusal)>,
 }
 
 /// Sources of faults to remember; afterwards they are warned of anew.
@@ -345,6 +365,23 @@ impl Handler {
             debug!(source = address, %fault, "protocol fault");
         }
     }
+
+    /// The same for what is turned down.
+    fn log_refusal(&mut self, source: Option<SocketAddr>, identity: &PeerIdentity, reason: Refusal) {
+        let address = source.as_ref().map(display);
+        let identity = match identity {
+            PeerIdentity::Authenticated(name) => Some(display(name)),
+            _ => None,
+        };
+        if self.refused.len() >= FAULTY_SOURCES {
+            self.refused.clear();
+        }
+        if self.refused.insert((source.map(|source| source.ip()), reason)) {
+            warn!(source = address, identity, %reason, "refused; the same of this source is logged at level debug from now on");
+        } else {
+            debug!(source = address, identity, %reason, "refused");
+        }
+    }
 }
 
 impl EventHandler<RegistrarMachine> for Handler {
@@ -356,6 +393,9 @@ impl EventHandler<RegistrarMachine> for Handler {
         }
         match &event {
             RegistrarEvent::ProtocolFault { source, fault, .. } => self.log_fault(*source, fault),
+            RegistrarEvent::Refused { source, identity, reason, .. } => {
+                self.log_refusal(*source, identity, *reason);
+            }
             other => log(other),
         }
         // Nobody listening is fine.

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use rserpool::Registrar;
-use support::{Echo, elements, registrar, until, user};
+use support::{Echo, elements, is_free, registrar, until, user};
 use tokio::runtime::Handle;
 
 /// Dropping the handles of all roles ends all of their tasks, links and listeners.
@@ -24,11 +24,7 @@ async fn dropping_everything_leaves_no_task_and_no_port() {
         let endpoint = first.asap_endpoints()[0].clone();
         echo.element.as_ref().expect("registered").clone().deregister().await;
         drop((echo, first, second));
-        until("the port is free again", || {
-            let address = endpoint.socket_addresses().next().flatten().expect("an address");
-            std::net::TcpListener::bind(address).is_ok()
-        })
-        .await;
+        until("the port is free again", || is_free(&endpoint)).await;
     }
     until("every task has ended", || tasks() <= before).await;
 }

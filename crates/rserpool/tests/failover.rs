@@ -2,6 +2,9 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
 mod support;
 
+use std::collections::BTreeSet;
+
+use rserpool::Registrar;
 use support::{Echo, agree, echoed, elements, owned, registrar, until, user};
 
 /// 5352-3.1-19, 5352-3.3-14: an element that registers at one registrar is found by a user of another.
@@ -104,4 +107,20 @@ async fn elements_that_leave_are_gone_everywhere() {
     assert_eq!(elements(&first), 1);
     drop(two.element.take());
     until("both are gone everywhere", || elements(&first) == 0 && elements(&second) == 0).await;
+}
+
+/// 5353-2.1-05, 5353-3.2.1-01, 5352-3.1-07 (R2.2): who is not told its identifier picks one that nobody else has, and keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn identifiers_are_picked_at_random_and_are_not_zero() {
+    let (mut registrars, mut elements) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..4 {
+        let registrar = Registrar::builder().asap("tcp://127.0.0.1:0").start().await.expect("it starts");
+        let echo = Echo::start("echo", &[&registrar]).await;
+        assert!(!registrar.id().is_none() && echo.element().identifier().0 != 0);
+        let home = registrar.handlespace(|handlespace| handlespace.owners().next());
+        assert_eq!(home, Some(registrar.id()));
+        registrars.insert(registrar.id());
+        elements.insert(echo.element().identifier());
+    }
+    assert_eq!((registrars.len(), elements.len()), (4, 4));
 }

@@ -1,64 +1,26 @@
-//! The whole stack over TLS: registrars and elements prove who they are to each other, users verify the registrar.
+//! The whole stack over TLS: registrars and elements prove who they are to each other, users verify the registrar, and the policy
+//! says who may do what.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
+#[path = "support/keys.rs"]
+mod keys;
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use keys::{Authority, by_key, key, security};
+use rserpool::enrp::{AccessPolicy, Grant, Refusal};
 use rserpool::transport::{
     ClientCertificates, ClientSecurity, PreSharedKey, PskTable, Security, SecurityConfig, ServerCertificate,
-    ServerSecurity, TlsIdentity, TlsRoots,
+    ServerSecurity,
 };
-use rserpool::{PoolElement, PoolUser, RegisterError, Registrar, ServerId, TimerProfile};
+use rserpool::wire::CauseCode;
+use rserpool::{PoolElement, PoolUser, RegisterError, Registrar, ServerId, StartError, TimerProfile};
 use support::{elements, until};
 use tokio::net::TcpListener;
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    roots: TlsRoots,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = parameters.self_signed(&key).expect("a certificate");
-        let roots = TlsRoots::from_pem(certificate.pem().as_bytes()).expect("an authority");
-        Self { issuer: Issuer::new(parameters, key), roots }
-    }
-
-    /// A certificate for this name and for loopback, where everything runs.
-    fn identity(&self, name: &str) -> TlsIdentity {
-        let names = vec![name.to_owned(), "127.0.0.1".to_owned()];
-        let key = KeyPair::generate().expect("a key");
-        let parameters = CertificateParams::new(names).expect("names");
-        let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
-        TlsIdentity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())
-            .expect("an identity")
-    }
-
-    fn client(&self, identity: Option<TlsIdentity>) -> Option<ClientSecurity> {
-        Some(ClientSecurity::Certificate { roots: self.roots.clone(), identity })
-    }
-
-    /// Of a registrar: takes users without certificates, and pre-shared keys.
-    fn registrar(&self, name: &str, keys: PskTable) -> Security {
-        let identity = self.identity(name);
-        let clients = ClientCertificates::Optional(self.roots.clone());
-        let certificate = ServerCertificate::Identity { identity: identity.clone(), clients };
-        let server = ServerSecurity { certificate: Some(certificate), psk: Some(Arc::new(keys)) };
-        Security::new(SecurityConfig { client: self.client(Some(identity)), server: Some(server) })
-            .expect("settings")
-    }
-
-    fn user(&self) -> Security {
-        Security::new(SecurityConfig { client: self.client(None), server: None }).expect("settings")
-    }
-}
-
-fn key(identity: &str) -> PreSharedKey {
-    PreSharedKey::new(identity, vec![7; 32]).expect("a key")
+fn policy() -> AccessPolicy {
+    AccessPolicy::default().identity("pe-a", Grant::pools(["echo"])).peer("registrar-a").peer("registrar-b")
 }
 
 async fn registrar(id: u32, security: Security, peer: Option<&Registrar>) -> Registrar {
@@ -67,6 +29,7 @@ async fn registrar(id: u32, security: Security, peer: Option<&Registrar>) -> Reg
         .asap("tls://127.0.0.1:0")
         .enrp("tls://127.0.0.1:0")
         .security(security)
+        .authorization(Arc::new(policy()))
         .timers(TimerProfile::Fast);
     if let Some(peer) = peer {
         builder = builder.peer(peer.enrp_endpoint().expect("an ENRP endpoint").clone());
@@ -76,25 +39,46 @@ async fn registrar(id: u32, security: Security, peer: Option<&Registrar>) -> Reg
     registrar
 }
 
+/// What becomes of a registration of an element at `address`.
+async fn register(
+    registrar: &Registrar,
+    security: Security,
+    pool: &'static str,
+    address: SocketAddr,
+) -> Result<PoolElement, RegisterError> {
+    PoolElement::builder(pool)
+        .registrars(support::asap(&[registrar]))
+        .security(security)
+        .timers(TimerProfile::Fast)
+        .transport(address)
+        .register()
+        .await
+}
+
+fn assert_forbidden(result: Result<PoolElement, RegisterError>) {
+    match result {
+        Err(RegisterError::Rejected { error, .. }) => {
+            assert!(error.has(CauseCode::REJECTED_FOR_SECURITY), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn here(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
 /// 5352-9.2-06, 5352-9.2-08, 5353-6.2-07: elements by pre-shared key, registrars among themselves by certificates, users verify
 /// the registrar's certificate.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secured_scope_serves_those_who_prove_themselves() {
     let authority = Authority::new();
-    let keys: PskTable = [key("pe-a")].into_iter().collect();
-    let first = registrar(1, authority.registrar("registrar-a", keys), None).await;
-    let second = registrar(2, authority.registrar("registrar-b", PskTable::default()), Some(&first)).await;
+    let first = registrar(1, authority.registrar("registrar-a", &["pe-a"]), None).await;
+    let second = registrar(2, authority.registrar("registrar-b", &[]), Some(&first)).await;
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let psk = SecurityConfig { client: Some(ClientSecurity::Psk(key("pe-a"))), server: None };
-    let element = PoolElement::builder("echo")
-        .registrars(support::asap(&[&first]))
-        .security(Security::new(psk).expect("settings"))
-        .timers(TimerProfile::Fast)
-        .transport(listener.local_addr().expect("bound"))
-        .register()
-        .await
-        .expect("registered by a pre-shared key");
+    let at = listener.local_addr().expect("bound");
+    let element = register(&first, by_key("pe-a"), "echo", at).await.expect("registered by a pre-shared key");
     until("the update reaches the peer", || elements(&second) == 1).await;
 
     let user = PoolUser::builder()
@@ -112,13 +96,12 @@ async fn a_secured_scope_serves_those_who_prove_themselves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_element_does_not_trust_a_stranger_s_registrar() {
     let (ours, stranger) = (Authority::new(), Authority::new());
-    let rogue = registrar(1, stranger.registrar("registrar-a", PskTable::default()), None).await;
-    let identity = SecurityConfig { client: ours.client(Some(ours.identity("pe-a"))), server: None };
+    let rogue = registrar(1, stranger.registrar("registrar-a", &[]), None).await;
     let result = PoolElement::builder("echo")
         .registrars(support::asap(&[&rogue]))
-        .security(Security::new(identity).expect("settings"))
+        .security(ours.named("pe-a"))
         .timers(TimerProfile::Fast)
-        .transport(std::net::SocketAddr::from(([127, 0, 0, 1], 7)))
+        .transport(here(7))
         .patience(std::time::Duration::from_millis(300))
         .register()
         .await;
@@ -130,20 +113,8 @@ async fn an_element_does_not_trust_a_stranger_s_registrar() {
 #[tokio::test(flavor = "multi_thread")]
 async fn those_without_an_identity_may_only_resolve() {
     let authority = Authority::new();
-    let registrar = registrar(1, authority.registrar("registrar-a", PskTable::default()), None).await;
-    let result = PoolElement::builder("echo")
-        .registrars(support::asap(&[&registrar]))
-        .security(authority.user())
-        .timers(TimerProfile::Fast)
-        .transport(std::net::SocketAddr::from(([127, 0, 0, 1], 7)))
-        .register()
-        .await;
-    match result {
-        Err(RegisterError::Rejected { error, .. }) => {
-            assert!(error.has(rserpool::wire::CauseCode::REJECTED_FOR_SECURITY), "{error}");
-        }
-        other => panic!("{other:?}"),
-    }
+    let registrar = registrar(1, authority.registrar("registrar-a", &[]), None).await;
+    assert_forbidden(register(&registrar, authority.user(), "echo", here(7)).await);
     assert_eq!(elements(&registrar), 0);
 
     // A registrar that shows a certificate to those who connect to it, but proves nothing where it connects to.
@@ -158,11 +129,74 @@ async fn those_without_an_identity_may_only_resolve() {
         .asap("tls://127.0.0.1:0")
         .enrp("tls://127.0.0.1:0")
         .peer(registrar.enrp_endpoint().expect("an ENRP endpoint").clone())
-        .security(Security::new(nobody).expect("settings"))
+        .security(security(nobody))
         .timers(TimerProfile::Fast)
         .start()
         .await
         .expect("the registrar starts");
     stranger.ready().await;
     assert!(registrar.peers().iter().all(|peer| peer.server != ServerId(9)), "{:?}", registrar.peers());
+}
+
+/// 5355-2.4.3-01, 5352-2.2.1: where the policy does not say so, nobody registers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_decides_who_registers_where_and_under_which_address() {
+    let authority = Authority::new();
+    let registrar = registrar(1, authority.registrar("registrar-a", &["pe-a", "pe-b"]), None).await;
+    assert_forbidden(register(&registrar, by_key("pe-b"), "echo", here(7)).await);
+    assert_forbidden(register(&registrar, by_key("pe-a"), "other", here(7)).await);
+    let elsewhere = "192.0.2.1:7".parse().expect("an address");
+    assert_forbidden(register(&registrar, by_key("pe-a"), "echo", elsewhere).await);
+    let refused = |reason| registrar.statistics().refusals.of(reason);
+    assert_eq!([Refusal::Unidentified, Refusal::Pool, Refusal::Address].map(refused), [1, 1, 1]);
+    register(&registrar, by_key("pe-a"), "echo", here(7)).await.expect("as the policy says");
+}
+
+/// A new policy holds at once, for links and registrations too that there are already.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_a_permission_loses_what_was_had_by_it() {
+    let authority = Authority::new();
+    let first = registrar(1, authority.registrar("registrar-a", &["pe-a"]), None).await;
+    let second = registrar(2, authority.registrar("registrar-b", &[]), Some(&first)).await;
+    let _element = register(&first, by_key("pe-a"), "echo", here(7)).await.expect("permitted");
+    until("both are linked", || first.peers().iter().any(|peer| peer.is_linked)).await;
+    until("the peer has the element", || elements(&second) == 1).await;
+    first.set_authorization(Arc::new(policy().identity("pe-a", Grant::default())));
+    assert_eq!(elements(&first), 0, "the element is not in the pool any more");
+    until("the peer follows", || elements(&second) == 0).await;
+    first.set_authorization(Arc::new(AccessPolicy::default()));
+    assert!(first.peers().iter().all(|peer| !peer.is_linked), "no registrar is let in any more");
+}
+
+/// 5355-2.15.3-03: a registrar is not half secured.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_between_registrars_are_secured_where_those_of_elements_are() {
+    let authority = Authority::new();
+    let result = Registrar::builder()
+        .asap("tls://127.0.0.1:0")
+        .enrp("tcp://127.0.0.1:0")
+        .security(authority.registrar("registrar-a", &[]))
+        .start()
+        .await;
+    assert!(matches!(result, Err(StartError::Config(_))), "{result:?}");
+}
+
+/// 5352-9.2-07, 5353-6.2-07: registrars may know each other by pre-shared keys alone, and let in none that has another key.
+#[tokio::test(flavor = "multi_thread")]
+async fn registrars_know_each_other_by_pre_shared_keys() {
+    let of = |own: PreSharedKey, other: &str| {
+        let keys: PskTable = [key(other)].into_iter().collect();
+        let server = ServerSecurity { certificate: None, psk: Some(Arc::new(keys)) };
+        security(SecurityConfig { client: Some(ClientSecurity::Psk(own)), server: Some(server) })
+    };
+    let first = registrar(1, of(key("registrar-a"), "registrar-b"), None).await;
+    let second = registrar(2, of(key("registrar-b"), "registrar-a"), Some(&first)).await;
+    let wrong = PreSharedKey::new("registrar-b", vec![8; 32]).expect("a key");
+    let third = registrar(3, of(wrong, "registrar-a"), Some(&first)).await;
+    let peers = |registrar: &Registrar| -> Vec<ServerId> {
+        registrar.peers().iter().filter(|peer| peer.is_linked).map(|peer| peer.server).collect()
+    };
+    until("the two know each other", || peers(&first) == [ServerId(2)] && peers(&second) == [ServerId(1)])
+        .await;
+    assert_eq!(peers(&third), []);
 }

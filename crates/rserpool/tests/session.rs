@@ -2,27 +2,41 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rserpool::{PoolElement, ServiceEvent, ServiceSession, SessionEvent};
-use support::{PATIENCE, element, registrar, user};
-use tokio::net::{TcpListener, TcpStream};
+use rserpool::{
+    Connection, PayloadProtocol, PeIdentifier, Policy, PoolElement, ServiceEvent, ServiceSession,
+    SessionEvent, wire,
+};
+use support::{PATIENCE, SessionListener, element_at, registrar, until, user};
 use tokio::task::{JoinHandle, JoinSet};
 
-const LIMIT: Duration = Duration::from_millis(500);
+/// How long an element may take to answer. Only a defect makes a test wait for it.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// An element that counts the messages of a session and keeps the count in a cookie.
 struct Counter {
     element: PoolElement,
     serving: JoinHandle<()>,
+    /// Whom it prefers to stand in for it: told when a user says "prefer".
+    preferred: Preferred,
 }
+
+type Preferred = Arc<Mutex<Vec<wire::PoolElement>>>;
 
 impl Counter {
     async fn start(registrar: &rserpool::Registrar) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let element = element("counter", &[registrar], &listener).register().await.expect("registered");
-        let serving = tokio::spawn(serve(listener, element.clone()));
-        Self { element, serving }
+        Self::of(registrar, Policy::RoundRobin).await
+    }
+
+    async fn of(registrar: &rserpool::Registrar, policy: Policy) -> Self {
+        let listener = SessionListener::bind().await;
+        let builder = element_at("counter", &[registrar], listener.transport()).policy(policy);
+        let element = builder.register().await.expect("registered");
+        let preferred = Preferred::default();
+        let serving = tokio::spawn(serve(listener, element.clone(), preferred.clone()));
+        Self { element, serving, preferred }
     }
 
     /// Connections break and no new one is accepted; the registration stays.
@@ -31,21 +45,30 @@ impl Counter {
     }
 }
 
-async fn serve(listener: TcpListener, element: PoolElement) {
+async fn serve(listener: SessionListener, element: PoolElement, preferred: Preferred) {
     let mut sessions = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let element = element.clone();
-        sessions.spawn(async move { count(stream, &element).await });
+    while let Ok(connection) = listener.accept().await {
+        let (element, preferred) = (element.clone(), preferred.clone());
+        sessions.spawn(async move { count(connection, &element, &preferred).await });
     }
 }
 
-async fn count(stream: TcpStream, element: &PoolElement) -> Result<(), rserpool::SessionError> {
-    let mut session = ServiceSession::accept(stream, element).await?;
+async fn count(
+    connection: Connection,
+    element: &PoolElement,
+    preferred: &Preferred,
+) -> Result<(), rserpool::SessionError> {
+    let mut session = ServiceSession::accept(connection, element).await?;
     let mut count = 0_u8;
     while let Some(event) = session.recv().await? {
         match event {
             ServiceEvent::Restored(cookie) => count = cookie[0],
             ServiceEvent::Message(message) if &message[..] == b"silence" => {}
+            ServiceEvent::Message(message) if &message[..] == b"prefer" => {
+                let preferred = preferred.lock().expect("not poisoned").clone();
+                session.prefer(preferred).await?;
+                session.send(b"preferred").await?;
+            }
             ServiceEvent::Message(_) => {
                 count += 1;
                 session.set_cookie(&[count]).await?;
@@ -78,6 +101,45 @@ async fn the_next_element_goes_on_where_the_dead_one_stopped() {
     assert_eq!(&answer[..], [4], "the cookie carried the count over");
 }
 
+/// 5352-3.8-01: also a cookie that came last of all, after the last answer that was waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_that_was_not_waited_for_goes_to_the_next_element() {
+    let registrar = registrar(1, &[]).await;
+    let listener = SessionListener::bind().await;
+    let builder = element_at("counter", &[&registrar], listener.transport());
+    let element = builder.register().await.expect("registered");
+    let (ended, mut end) = tokio::sync::mpsc::unbounded_channel();
+    // Ends a session after each answer.
+    let serving = tokio::spawn(async move {
+        while let Ok(connection) = listener.accept().await {
+            let mut session = ServiceSession::accept(connection, &element).await.expect("a session");
+            let mut count = 0_u8;
+            while let Ok(Some(event)) = session.recv().await {
+                match event {
+                    ServiceEvent::Restored(cookie) => count = cookie[0],
+                    ServiceEvent::Message(_) => {
+                        session.send(&[count + 1]).await.expect("sent");
+                        session.set_cookie(&[count + 1]).await.expect("sent");
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+            drop(session);
+            ended.send(()).expect("the test waits");
+        }
+    });
+    let mut session = user(&[&registrar]).await.pool("counter").session().await.expect("a session");
+    for expected in 1..=5 {
+        let answer = session.request(b"count", LIMIT).await.expect("an answer");
+        assert_eq!(&answer[..], [expected], "the count is in the cookie alone");
+        end.recv().await.expect("the session has ended");
+        // The cookie has left the element, and is on its way to this end.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    serving.abort();
+}
+
 /// 5355-2.9.3-01: the application is told when its session is with another element.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_application_is_told_of_a_fail_over() {
@@ -93,7 +155,16 @@ async fn the_application_is_told_of_a_fail_over() {
     let to = session.target().identifier();
     let from = dead.element.identifier();
     let undelivered = Vec::new();
-    assert_eq!(event, SessionEvent::FailedOver { from, to, cookie_echoed: true, undelivered });
+    assert_eq!(
+        event,
+        SessionEvent::FailedOver {
+            from,
+            to,
+            cookie_echoed: true,
+            undelivered,
+            security: rserpool::machine::PeerIdentity::Anonymous
+        }
+    );
     assert_ne!(from, to);
 }
 
@@ -101,9 +172,10 @@ async fn the_application_is_told_of_a_fail_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_element_is_given_up() {
     let registrar = registrar(1, &[]).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = SessionListener::bind().await;
     // Accepts by the backlog alone, and never says a word.
-    let silent = element("counter", &[&registrar], &listener).register().await.expect("registered");
+    let builder = element_at("counter", &[&registrar], listener.transport());
+    let silent = builder.register().await.expect("registered");
     let pool = user(&[&registrar]).await.pool("counter");
     let mut session = pool.session().await.expect("a session");
     assert_eq!(session.target().identifier(), silent.identifier());
@@ -112,4 +184,42 @@ async fn a_silent_element_is_given_up() {
     let answer = session.request(b"count", Duration::from_millis(100)).await.expect("an answer");
     assert_eq!(&answer[..], [1]);
     assert_ne!(session.target().identifier(), silent.identifier());
+}
+
+/// 5352-3.9-02 (BC2), 5352-3.5-01: the elements of the last business card are tried in their order, before the policy is asked, and
+/// those that cannot be reached are reported.
+#[tokio::test(flavor = "multi_thread")]
+async fn preferred_elements_are_tried_in_their_order_and_reported_if_they_are_gone() {
+    let registrar = registrar(1, &[]).await;
+    let mut counters = Vec::new();
+    for priority in [4, 3, 2, 1] {
+        counters.push(Counter::of(&registrar, Policy::Priority { priority }).await);
+    }
+    let identifier = |n: usize| counters[n].element.identifier();
+    let pool = user(&[&registrar]).await.pool("counter");
+    let known = pool.resolve(None).await.expect("the pool");
+    let information =
+        |id: PeIdentifier| known.iter().find(|known| known.identifier == id).expect("listed").clone();
+    let mut session = pool.session().await.expect("a session");
+    assert_eq!(session.target().identifier(), identifier(0));
+    *counters[0].preferred.lock().expect("not poisoned") = [2, 3].map(|n| information(identifier(n))).into();
+    session.request(b"prefer", PATIENCE).await.expect("an answer behind the card");
+
+    counters[0].kill();
+    counters[2].kill();
+    session.request(b"count", PATIENCE).await.expect("an answer of the second choice");
+    assert_eq!(session.target().identifier(), identifier(3), "the policy would say: number 1");
+    until("both are reported", || registrar.statistics().unreachable_reports == 2).await;
+}
+
+/// 5352-5-03: data cannot be marked as what belongs to the control channel.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_is_never_marked_as_control() {
+    let registrar = registrar(1, &[]).await;
+    let _counter = Counter::start(&registrar).await;
+    let mut session = user(&[&registrar]).await.pool("counter").session().await.expect("a session");
+    session.set_payload_protocol(PayloadProtocol::ASAP);
+    assert_eq!(&session.request(b"count", LIMIT).await.expect("an answer to data")[..], [1]);
+    session.set_payload_protocol(PayloadProtocol(77));
+    assert_eq!(&session.request(b"count", LIMIT).await.expect("an answer")[..], [2]);
 }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::config::LinkConfig;
+use crate::config::{LinkConfig, SctpTimers};
 use crate::connect::look_up;
 use crate::error::TransportError;
 use crate::link::Link;
@@ -248,22 +248,27 @@ const fn payload_protocol(protocol: Protocol) -> u32 {
 }
 
 fn socket_config(config: &LinkConfig) -> SocketConfig {
-    let timers = &config.sctp;
-    SocketConfig {
-        nodelay: config.nodelay,
-        max_message: config.max_message,
-        max_init_timeout: Some(timers.rto_max),
-        rto: RtoInfo { initial: timers.rto_initial, min: timers.rto_min, max: timers.rto_max },
-        association: AssocParams {
-            max_retransmissions: timers.association_retransmissions,
-            ..AssocParams::default()
-        },
-        paths: PathParams {
-            heartbeat: Some(timers.heartbeat),
-            max_retransmissions: timers.path_retransmissions,
-            ..PathParams::default()
-        },
-        ..SocketConfig::default()
+    SocketConfig { nodelay: config.nodelay, max_message: config.max_message, ..config.sctp.socket() }
+}
+
+impl SctpTimers {
+    /// A socket with these timers, for applications whose own associations are to fail as soon as links do.
+    #[must_use]
+    pub fn socket(&self) -> SocketConfig {
+        SocketConfig {
+            max_init_timeout: Some(self.rto_max),
+            rto: RtoInfo { initial: self.rto_initial, min: self.rto_min, max: self.rto_max },
+            association: AssocParams {
+                max_retransmissions: self.association_retransmissions,
+                ..AssocParams::default()
+            },
+            paths: PathParams {
+                heartbeat: Some(self.heartbeat),
+                max_retransmissions: self.path_retransmissions,
+                ..PathParams::default()
+            },
+            ..SocketConfig::default()
+        }
     }
 }
 

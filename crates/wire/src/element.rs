@@ -70,7 +70,7 @@ pub struct PoolElement {
     /// The policy of its pool, with this element's values.
     pub policy: Policy,
     /// Where registrars reach the element. RFC 5354 wants an SCTP transport filled in by the home registrar; an element
-    /// that registers over TCP fills in a TCP transport itself, which is an extension.
+    /// that registers over TCP fills in a TCP transport itself, which is an extension. No other kind can be sent.
     pub asap_transport: Option<Transport>,
 }
 
@@ -97,11 +97,12 @@ impl PoolElement {
         while let Some(found) = parameters.next(unrecognized)? {
             match found.parameter {
                 ParameterType::POLICY => found.store(&mut policy, found.read(Policy::read)?)?,
-                kind if kind.is_transport() => {
-                    // The first transport is the user transport, the second the ASAP transport: only order tells.
-                    let slot =
-                        if user_transport.is_none() { &mut user_transport } else { &mut asap_transport };
-                    found.store(slot, Transport::read(&found, unrecognized)?)?;
+                // The first transport is the user transport, the second the ASAP transport: only order tells.
+                kind if kind.is_transport() && user_transport.is_none() => {
+                    user_transport = Some(Transport::read(&found, unrecognized)?);
+                }
+                kind if kind.leads_to_registrars() => {
+                    found.store(&mut asap_transport, Transport::read(&found, unrecognized)?)?;
                 }
                 _ => return Err(found.unexpected()),
             }
@@ -125,7 +126,7 @@ impl PoolElement {
             writer.u32(self.life.field(writer.dialect()));
             self.user_transport.write(writer)?;
             self.policy.write(writer)?;
-            self.asap_transport.as_ref().map_or(Ok(()), |transport| transport.write(writer))
+            self.asap_transport.as_ref().map_or(Ok(()), |transport| transport.write_for_registrars(writer))
         })
     }
 
@@ -235,7 +236,7 @@ impl ServerInformation {
         let mut transport = None;
         let mut parameters = Parameters::new(value);
         while let Some(found) = parameters.next(unrecognized)? {
-            if !found.parameter.is_transport() {
+            if !found.parameter.leads_to_registrars() {
                 return Err(found.unexpected());
             }
             found.store(&mut transport, Transport::read(&found, unrecognized)?)?;
@@ -247,7 +248,7 @@ impl ServerInformation {
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         writer.parameter(ParameterType::SERVER_INFORMATION, |writer| {
             writer.u32(self.identifier.0);
-            self.transport.write(writer)
+            self.transport.write_for_registrars(writer)
         })
     }
 }

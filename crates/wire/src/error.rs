@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::cause::{CauseCode, ErrorCause};
 use crate::parameter::ParameterType;
+use crate::transport::TransportKind;
 
 /// A decoded message, and the error causes to report about parameters that were skipped (action bits 11).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,4 +149,7 @@ pub enum EncodeError {
     /// A DCCP, TCP, UDP or UDP-Lite transport has exactly one address, an SCTP transport at least one (RFC 5354 §3.3-3.7).
     #[error("a transport needs an address")]
     NoAddress,
+    /// The ASAP transport of an element, or the transport of a registrar, is neither SCTP nor TCP (RFC 5354 §3.10, §3.11).
+    #[error("ASAP and ENRP run over SCTP or TCP, not over {0:?}")]
+    NotForRegistrars(TransportKind),
 }

@@ -90,6 +90,11 @@ impl ParameterType {
         matches!(self.0, 0x3..=0x7 | 0x10)
     }
 
+    /// Whether this transport can carry ASAP and ENRP: SCTP (RFC 5354 §3.10, §3.11), or TCP, which is an extension.
+    pub(crate) const fn leads_to_registrars(self) -> bool {
+        matches!(self, Self::SCTP_TRANSPORT | Self::TCP_TRANSPORT)
+    }
+
     /// What to do with a parameter of this type where the type is unknown.
     #[must_use]
     pub const fn unknown_action(self) -> UnknownAction {

@@ -167,6 +167,14 @@ impl Transport {
         })
     }
 
+    /// Writes the transport where ASAP or ENRP is to run over it.
+    pub(crate) fn write_for_registrars(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        if !self.parameter_type().leads_to_registrars() {
+            return Err(EncodeError::NotForRegistrars(self.kind()));
+        }
+        self.write(writer)
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         writer.parameter(self.parameter_type(), |writer| match self {
             Self::Dccp { address, service_code } => {

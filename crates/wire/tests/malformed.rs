@@ -12,8 +12,8 @@ use std::ops::Range;
 use bytes::BytesMut;
 use rserpool_wire::DecodeReason as Reason;
 use rserpool_wire::{
-    CauseCode, Dialect, EncodeError, MAX_MESSAGE_LENGTH, ParameterType, PeIdentifier, PoolHandle, asap, enrp,
-    frame_length,
+    CauseCode, Dialect, EncodeError, MAX_MESSAGE_LENGTH, ParameterType, PeIdentifier, PoolHandle,
+    TransportKind, asap, enrp, frame_length,
 };
 use support::{Protocol, encoded, hex};
 
@@ -213,6 +213,44 @@ fn values_that_the_rfcs_do_not_allow() {
     bytes.extend(&hex(REGISTRATION)[12..]);
     let element = Reason::UnexpectedParameter(ParameterType::POOL_ELEMENT);
     fails::<enrp::Message<'_>>(&bytes, 12, element, invalid(12..52));
+}
+
+/// 5354-3.10-02, RFC 5354 §3.11: registrars, and elements for registrars, are reached over SCTP (or TCP, an extension), and not
+/// where control messages have no place (5354-3.3-01, 5354-3.6-01, 5354-3.7-01).
+#[test]
+fn asap_and_enrp_run_over_sctp_or_tcp_alone() {
+    for (parameter, kind, transport) in [
+        (
+            "0003 0014 0050 0000 4563686f 0001 0008 c0000201",
+            ParameterType::DCCP_TRANSPORT,
+            TransportKind::Dccp,
+        ),
+        ("0006 0010 0050 0000 0001 0008 c0000201", ParameterType::UDP_TRANSPORT, TransportKind::Udp),
+        ("0007 0010 0050 0000 0001 0008 c0000201", ParameterType::UDP_LITE_TRANSPORT, TransportKind::UdpLite),
+        ("0010 0008 73746174", ParameterType::OPAQUE_TRANSPORT, TransportKind::Opaque),
+    ] {
+        let (parameter, unexpected) = (hex(parameter), Reason::UnexpectedParameter(kind));
+        // As the ASAP transport, behind the policy; as the user transport it is welcome.
+        let mut bytes = hex(REGISTRATION);
+        bytes.extend(&parameter);
+        (bytes[3], bytes[15]) = (bytes.len() as u8, bytes.len() as u8 - 12);
+        fails::<asap::Message<'_>>(&bytes, 52, unexpected.clone(), invalid(52..bytes.len()));
+        let mut bytes = registration_with(0, "");
+        bytes.splice(28..44, parameter.clone());
+        (bytes[3], bytes[15]) = (bytes.len() as u8, bytes.len() as u8 - 12);
+        let good = asap::decode(&bytes, Dialect::Rfc).expect("a good user transport").message;
+        let asap::Message::Registration(mut good) = good else { panic!("{good:?}") };
+        assert_eq!(good.element.user_transport.kind(), transport);
+        // In a Server Information.
+        let mut bytes = hex("06 00 0000 11111111 22222222 000b 0000 33333333");
+        bytes.extend(&parameter);
+        (bytes[3], bytes[15]) = (bytes.len() as u8, bytes.len() as u8 - 12);
+        fails::<enrp::Message<'_>>(&bytes, 20, unexpected, invalid(20..bytes.len()));
+        // Nor is it sent.
+        good.element.asap_transport = Some(good.element.user_transport.clone());
+        let error = asap::Message::from(good).encode(Dialect::Rfc, &mut BytesMut::new());
+        assert_eq!(error, Err(EncodeError::NotForRegistrars(transport)));
+    }
 }
 
 #[test]

@@ -251,11 +251,14 @@ impl ElementMachine {
     }
 
     /// A rejected registration must not be attempted again without correction (5352-3.1-12). Lack of resources is
-    /// not the element's error: another registrar, or a later time, corrects it.
+    /// not the element's error: another registrar, or a later time, corrects it. Nor is an identifier that is taken, once it
+    /// was this element's: by itself, over a link from an address that it had before, until the registrar misses that.
     fn rejected(&mut self, now: Instant, id: RegistrationId, error: OperationError<'static>) {
         let Some(registration) = self.roster.registration_mut(id) else { return };
         let corrected = registration.sent != Some(registration.version);
-        let retry = error.has(CauseCode::LACK_OF_RESOURCES);
+        let is_taken_by_itself =
+            error.has(CauseCode::NON_UNIQUE_PE_IDENTIFIER) && registration.granted.is_some();
+        let retry = error.has(CauseCode::LACK_OF_RESOURCES) || is_taken_by_itself;
         registration.announced_home = None;
         registration.sent = None;
         registration.phase = if corrected { Phase::Waiting } else { Phase::Rejected { retry } };

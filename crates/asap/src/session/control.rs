@@ -21,7 +21,7 @@ pub(super) enum Unhandled {
     Fault(ControlFault),
 }
 
-/// Decodes a control message. Unknown parameters that ask to be reported are not: the message counts.
+/// Decodes a control message. Unknown parameters that ask to be reported do not keep it from counting, see [`report`].
 pub(super) fn decode(bytes: &[u8], dialect: Dialect) -> Result<Message<'_>, Unhandled> {
     match asap::decode(bytes, dialect).map(|decoded| decoded.message) {
         Ok(Message::Error(ErrorReport { error })) => Err(Unhandled::Error(error.into_owned())),
@@ -31,6 +31,15 @@ pub(super) fn decode(bytes: &[u8], dialect: Dialect) -> Result<Message<'_>, Unha
             Err(Unhandled::Fault(ControlFault { fault: error.into(), answer }))
         }
     }
+}
+
+/// An ASAP_ERROR that names the unknown parameters of a message that counts, where they ask to be reported (RFC 5352 §2.2.14).
+pub(super) fn report(bytes: &[u8], dialect: Dialect) -> Option<Bytes> {
+    let decoded = asap::decode(bytes, dialect).ok()?;
+    let answered = !decoded.unrecognized.is_empty() && !matches!(decoded.message, Message::Error(_));
+    answered
+        .then(|| encode(&ErrorReport { error: decoded.unrecognized.into() }.into(), dialect).ok())
+        .flatten()
 }
 
 pub(super) fn encode(message: &Message<'_>, dialect: Dialect) -> Result<Bytes, EncodeError> {

@@ -41,6 +41,12 @@ impl ElementSession {
         Self { dialect, pool_handle }
     }
 
+    /// The pool.
+    #[must_use]
+    pub const fn pool_handle(&self) -> &PoolHandle<'static> {
+        &self.pool_handle
+    }
+
     /// An ASAP_BUSINESS_CARD with the elements to prefer on fail-over, best first; none for no preference. An
     /// element should send one when communication begins, and may send more whenever its preference changes (§3.9).
     ///
@@ -58,6 +64,13 @@ impl ElementSession {
     /// When the cookie is too long: over 65,527 bytes.
     pub fn cookie(&self, cookie: &[u8]) -> Result<Bytes, EncodeError> {
         control::encode(&Cookie { cookie }.into(), self.dialect)
+    }
+
+    /// What to answer a message of the control channel with because it has parameters that nobody knows and that ask to be reported;
+    /// the message counts all the same. Answer a bounded number of them.
+    #[must_use]
+    pub fn report(&self, message: &[u8]) -> Option<Bytes> {
+        control::report(message, self.dialect)
     }
 
     /// Takes a message of the control channel.

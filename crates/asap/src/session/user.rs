@@ -67,6 +67,13 @@ impl UserSession {
         echo.into_iter().chain(self.card.clone()).collect()
     }
 
+    /// What to answer a message of the control channel with because it has parameters that nobody knows and that ask to be reported;
+    /// the message counts all the same. Answer a bounded number of them.
+    #[must_use]
+    pub fn report(&self, message: &[u8]) -> Option<Bytes> {
+        control::report(message, self.dialect)
+    }
+
     /// Takes a message of the control channel.
     pub fn handle_control(&mut self, message: &[u8]) -> UserControl {
         match control::decode(message, self.dialect) {

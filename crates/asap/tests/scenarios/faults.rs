@@ -45,6 +45,12 @@ fn an_error_is_reported_and_never_answered() {
     pu.say_bytes(link, b"\x0e\0\0\x0c\x7f\0\0\x08\0\0\0\0");
     assert!(pu.nothing_sent());
     assert!(matches!(pu.next_event(), Some(UserEvent::ProtocolFault { .. })));
+
+    let (mut pe, link, id) = Driver::registered();
+    let error = ErrorCause::new(CauseCode::INVALID_VALUES);
+    pe.say(link, ErrorReport { error: error.clone().into() });
+    assert_eq!(pe.take_events(), [ElementEvent::ErrorReported { link, error: error.into() }]);
+    assert!(pe.nothing_sent() && pe.machine.is_registered(id));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The server hunt (RFC 5352 §3.6), which elements and users have in common; here with a user.
 use rserpool_asap::{AsapTimers, ConfigError, HomeLoss, UserConfig, UserEvent};
 use rserpool_machine::{DownReason, Machine, Output};
-use rserpool_wire::Transport;
+use rserpool_wire::{Transport, TransportUse};
 
 use crate::support::*;
 
@@ -111,14 +111,18 @@ fn a_registrar_that_drops_every_link_is_not_connected_to_in_a_tight_loop() {
 fn an_announced_registrar_is_tried_at_once_and_forgotten_when_t7_expires_5352_3_6_02_03() {
     let mut user = Driver::user_of(&[]);
     assert!(user.connecting.is_empty());
-    let transport = Transport::Tcp(([10, 0, 0, 7], 3863).into());
-    user.announce(vec![transport.clone()]);
-    assert_eq!(user.attempts(), ["tcp://10.0.0.7:3863"]);
+    let tcp = Transport::Tcp(([10, 0, 0, 7], 3863).into());
+    let (port, transport_use) = (3863, TransportUse::DataOnly);
+    let addresses = vec![[10, 0, 0, 7].into(), [10, 1, 0, 7].into()];
+    let sctp = Transport::Sctp { port, transport_use, addresses };
+    user.announce(vec![tcp.clone(), sctp.clone()]);
+    assert_eq!(user.attempts(), ["sctp://10.0.0.7:3863,10.1.0.7:3863", "tcp://10.0.0.7:3863"]);
     user.pass(seconds(4));
-    user.announce(vec![transport]);
-    user.pass(seconds(4));
-    assert_eq!(user.machine.registrars().count(), 1, "T7 was restarted");
+    user.announce(vec![tcp]);
     user.pass(seconds(2));
+    let left: Vec<_> = user.machine.registrars().map(ToString::to_string).collect();
+    assert_eq!(left, ["tcp://10.0.0.7:3863"], "its T7 was restarted, that of the other one was not");
+    user.pass(seconds(4));
     assert_eq!(user.machine.registrars().count(), 0);
 }
 

@@ -158,6 +158,35 @@ fn a_duplicate_identifier_is_reported() {
 }
 
 #[test]
+fn an_element_whose_own_old_link_has_its_identifier_tries_again() {
+    let (mut pe, link, id) = Driver::registered();
+    pe.cut(link);
+    let link = pe.up(R1);
+    pe.pass(seconds(2));
+    pe.registration_sent(link);
+    pe.clear();
+    pe.answer_registration(link, PeIdentifier(1), Some(CauseCode::NON_UNIQUE_PE_IDENTIFIER));
+    assert!(matches!(pe.next_event(), Some(ElementEvent::Rejected { will_retry: true, .. })));
+    pe.pass(seconds(29));
+    assert!(pe.nothing_sent(), "not at once");
+    pe.pass(seconds(31));
+    pe.grant(link);
+    assert!(pe.machine.is_registered(id));
+}
+
+#[test]
+fn an_element_whose_address_changes_registers_at_once_with_the_new_one() {
+    let (mut pe, link, id) = Driver::registered();
+    let moved = Transport::Tcp(([10, 1, 0, 99], 7).into());
+    pe.pass(seconds(10));
+    pe.set_transports(id, &moved);
+    let registered = pe.grant(link);
+    assert_eq!((registered.user_transport, registered.asap_transport), (moved.clone(), Some(moved.clone())));
+    pe.set_transports(id, &moved);
+    assert!(pe.nothing_sent(), "nothing changed");
+}
+
+#[test]
 fn where_resources_lack_the_element_tries_later_and_elsewhere() {
     let mut pe = Driver::element_of(&[R1, R2]);
     let link = pe.up(R1);

@@ -1,7 +1,7 @@
 //! Selection from the cache by the policy of the pool (RFC 5352 §6.5.2, RFC 5356).
 use rserpool_asap::{Freshness, UserConfig};
 use rserpool_wire::asap::HandleResolutionResponse;
-use rserpool_wire::{PeIdentifier, Policy};
+use rserpool_wire::{Load, PeIdentifier, Policy};
 
 use crate::support::*;
 
@@ -37,6 +37,22 @@ fn the_policy_of_the_response_counts_and_not_that_of_elements() {
         },
     );
     assert_eq!([pu.select(&[]), pu.select(&[]), pu.select(&[3])], [Some(3), Some(3), Some(2)]);
+}
+
+#[test]
+fn policies_of_elements_do_not_make_that_of_the_pool_5352_2_2_6_01() {
+    let (mut pu, link) = Driver::at_home();
+    for (policy, expected) in [(None, [1, 2, 3]), (Some(Policy::LeastUsed { load: Load::ZERO }), [1, 1, 1])] {
+        pu.resolve(None, Freshness::Fresh);
+        let mut elements = vec![element(1), element(2), element(3)];
+        for (priority, element) in (1..).zip(&mut elements) {
+            element.policy = Policy::Priority { priority };
+        }
+        let (accept_updates, pool_handle, error) = (false, echo(), None);
+        pu.say(link, HandleResolutionResponse { accept_updates, pool_handle, policy, elements, error });
+        let selected: Vec<_> = (0..3).filter_map(|_| pu.select(&[])).collect();
+        assert_eq!(selected, expected, "by priority it would be 3");
+    }
 }
 
 #[test]

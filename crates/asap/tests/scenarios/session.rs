@@ -5,7 +5,7 @@ use rserpool_asap::session::{
     ElementControl, ElementSession, FrameCodec, FrameError, PayloadProtocol, UserControl, UserSession,
 };
 use rserpool_wire::asap::{self, Message};
-use rserpool_wire::{Dialect, PeIdentifier};
+use rserpool_wire::{CauseCode, Dialect, PeIdentifier};
 
 use crate::support::*;
 
@@ -77,6 +77,30 @@ fn what_does_not_belong_on_a_control_channel_changes_nothing() {
     let answer = fault.answer.expect("an unrecognized message is answered");
     assert!(matches!(asap::decode(&answer, Dialect::Rfc).expect("a message").message, Message::Error(_)));
     assert!(matches!(element.handle_control(&answer), ElementControl::ErrorReported(_)));
+}
+
+#[test]
+fn an_unknown_parameter_is_reported_on_the_control_channel_too_5352_2_2_14_01() {
+    let element = ElementSession::new(Dialect::Rfc, echo());
+    let mut user = UserSession::new(Dialect::Rfc);
+    // ASAP_COOKIE and ASAP_COOKIE_ECHO with a parameter of type 0xc123 (skip and report) or 0x8123 (skip).
+    let message =
+        |kind, unknown: &[u8]| [&[kind, 0, 0, 16, 0, 13, 0, 8][..], b"data", unknown, &[0, 4]].concat();
+    let (reported, skipped) = (message(0x0b, &[0xc1, 0x23]), message(0x0b, &[0x81, 0x23]));
+    for cookie in [&reported, &skipped] {
+        assert_eq!(user.handle_control(cookie), UserControl::CookieStored);
+    }
+    assert_eq!(user.report(&skipped), None);
+    let echoed = message(0x0c, &[0xc1, 0x23]);
+    assert_eq!(element.handle_control(&echoed), ElementControl::CookieEchoed("data".into()));
+    for report in [user.report(&reported), element.report(&echoed)] {
+        let report = report.expect("an answer");
+        match asap::decode(&report, Dialect::Rfc).expect("a message").message {
+            Message::Error(report) => assert!(report.error.has(CauseCode::UNRECOGNIZED_PARAMETER)),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(user.report(&report), None, "an error is never answered");
+    }
 }
 
 #[test]

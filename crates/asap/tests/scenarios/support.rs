@@ -87,6 +87,13 @@ impl Driver<ElementMachine> {
         self.drain();
     }
 
+    /// To the same transport for users and registrars.
+    pub(crate) fn set_transports(&mut self, id: RegistrationId, transport: &Transport) {
+        let (user, asap) = (transport.clone(), Some(transport.clone()));
+        self.machine.set_transports(self.now, id, user, asap).expect("transports that fit");
+        self.drain();
+    }
+
     pub(crate) fn deregister(&mut self, id: RegistrationId) {
         self.machine.deregister(self.now, id);
         self.drain();

@@ -2,17 +2,18 @@
 pub(crate) mod echo;
 mod sidecar;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
 use rserpool::machine::Endpoint;
-use rserpool::wire::{PeIdentifier, Policy, RegistrationLife};
+use rserpool::wire::{PeIdentifier, Policy, RegistrationLife, Transport};
 use rserpool::{ElementEvent, PoolElement, PoolElementBuilder, Status};
 use tokio::time::{Instant, interval_at};
 use tokio_stream::StreamExt;
 use tracing::warn;
 
+use self::echo::Echo;
 use crate::arguments::{self, Registrars};
 use crate::failure::Failure;
 use crate::listening;
@@ -45,8 +46,9 @@ pub(crate) struct Arguments {
     /// How often to try the target [default: 1, fast: 0.2]
     #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, requires = "target")]
     check: Option<Duration>,
-    /// Where the echo service listens; port 0 takes a free one [default: 0.0.0.0:0]
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "target")]
+    /// Where the echo service listens: HOST:PORT for TCP, or sctp://HOST:PORT; port 0 takes a free one [default: a free
+    /// port on all addresses]
+    #[arg(long, value_name = "HOST:PORT|URL", conflicts_with = "target")]
     listen: Option<String>,
     /// The policy of the pool, with this element's values: rr, wrr:W, rand, wrand:W, prio:P, lu:L, lud:L:D, plu:L:D, rlu:L
     #[arg(long, value_name = "SPEC", default_value_t)]
@@ -75,11 +77,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// Serves and stays registered until it is asked to end.
 async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Failure> {
-    let listener = listening::listen("--listen", arguments.listen.as_deref().unwrap_or("0.0.0.0:0")).await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(echo::serve(listener));
+    let place = arguments.listen.as_deref().unwrap_or_else(|| listening::everywhere());
+    let (echo, transport) = Echo::listen(place, arguments.registrars.conventions.timers).await?;
+    tokio::spawn(echo.serve());
     let element = tokio::select! {
-        element = register(arguments.element(address)?, &arguments.registrars) => element?,
+        element = register(arguments.element(transport)?, &arguments.registrars) => element?,
         () = shutdown.requested() => return Ok(()),
     };
     announce(&element)?;
@@ -89,15 +91,15 @@ async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Fail
 }
 
 impl Arguments {
-    /// The element that serves at `address`.
-    fn element(&self, address: SocketAddr) -> Result<PoolElementBuilder, Failure> {
+    /// The element that serves there.
+    fn element(&self, transport: impl Into<Transport>) -> Result<PoolElementBuilder, Failure> {
         let Registrars { registrars, interfaces, conventions, keys } = &self.registrars;
         let mut builder = PoolElement::builder(self.pool.clone())
             .registrars(registrars.iter().cloned())
             .timers(conventions.timers)
             .dialect(conventions.dialect)
             .policy(self.policy.clone())
-            .transport(address);
+            .transport(transport);
         for interface in interfaces {
             builder = builder.discover(interface);
         }

@@ -53,6 +53,7 @@ fn parse(text: &str) -> Result<File, toml::de::Error> {
             tls_key: root.tls_key,
             tls_ca: root.tls_ca,
             psk_file: root.psk_file,
+            policy: root.policy,
         },
         config: None,
     };
@@ -84,6 +85,7 @@ struct Root {
     tls_ca: Option<PathBuf>,
     #[serde(rename = "psk-file")]
     psk_file: Option<PathBuf>,
+    policy: Option<PathBuf>,
     #[serde(default)]
     timing: Timing,
     #[serde(default)]
@@ -143,6 +145,12 @@ overrides! {
         elements: usize,
         handle_length: usize,
         elements_per_link: usize,
+        elements_per_identity: usize,
+        registrations_per_second: u32,
+        resolutions_per_second: u32,
+        reports_per_second: u32,
+        links_per_source: usize,
+        announcements_per_second: u32,
         subscriptions_per_link: usize,
         default_items: u32,
         max_items: u32,

@@ -3,6 +3,7 @@ mod file;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use rserpool::admin::Admin;
@@ -17,7 +18,7 @@ use tracing::{error, info};
 use crate::arguments;
 use crate::failure::Failure;
 use crate::output;
-use crate::security::ServerKeys;
+use crate::security::{Secured, ServerKeys};
 use crate::shutdown::Shutdown;
 
 /// What `--announce` takes to overrule the interfaces of the configuration file.
@@ -123,9 +124,10 @@ impl Settings {
             .custom_timers(self.timers)
             .limits(self.limits)
             .dialect(dialect.unwrap_or_default());
-        if let Some(security) = keys.security(&asap, enrp.as_ref(), &peers)? {
-            keys.reload_on_hangup(security.clone())?;
-            builder = builder.security(security);
+        let mut reloaded = None;
+        if let Some(Secured { security, policy }) = keys.security(&asap, enrp.as_ref(), &peers)? {
+            reloaded = Some((ServerKeys::hangups()?, security.clone()));
+            builder = builder.security(security).authorization(Arc::new(policy));
         }
         for endpoint in asap {
             builder = builder.asap(endpoint);
@@ -145,7 +147,11 @@ impl Settings {
         for interface in announce.into_iter().filter(|interface| interface != OFF) {
             builder = builder.announce(interface);
         }
-        Ok(builder.start().await?)
+        let registrar = builder.start().await?;
+        if let Some((hangups, security)) = reloaded {
+            tokio::spawn(keys.reload(hangups, security, registrar.clone()));
+        }
+        Ok(registrar)
     }
 }
 

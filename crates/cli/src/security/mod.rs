@@ -14,7 +14,7 @@ use rserpool::transport::{SecurityError, TlsIdentity, TlsRoots};
 
 pub(crate) use self::client::ClientKeys;
 pub(crate) use self::diagnosis::diagnose;
-pub(crate) use self::server::ServerKeys;
+pub(crate) use self::server::{Secured, ServerKeys};
 use crate::failure::Failure;
 
 /// Whether the endpoints are secured, all or none of them: a failure of one must not lead to a less secure one

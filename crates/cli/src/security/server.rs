@@ -1,14 +1,17 @@
-//! Registrars: a certificate for everybody, certificates or pre-shared keys of elements, certificates of peers; and taking
-//! renewed files without dropping links.
+//! Registrars: a certificate for everybody, certificates or pre-shared keys of elements, certificates of peers, and the policy
+//! that says which of them may do what; and taking renewed files without dropping links.
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use rserpool::Registrar;
+use rserpool::enrp::{AccessPolicy, PolicyError};
 use rserpool::machine::Endpoint;
 use rserpool::transport::{
     ClientCertificates, ClientSecurity, PskTable, Security, SecurityConfig, ServerCertificate, ServerSecurity,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::{for_nothing, identity, read, roots, secured};
@@ -29,6 +32,16 @@ pub(crate) struct ServerKeys {
     /// Take the pre-shared keys in this file, one a line, identity:hex
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub(crate) psk_file: Option<PathBuf>,
+    /// Who may register in which pools, and be a registrar (TOML) [default: nobody]
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+/// What the files say.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    pub(crate) security: Security,
+    pub(crate) policy: AccessPolicy,
 }
 
 impl ServerKeys {
@@ -39,6 +52,7 @@ impl ServerKeys {
             tls_key: self.tls_key.or(file.tls_key),
             tls_ca: self.tls_ca.or(file.tls_ca),
             psk_file: self.psk_file.or(file.psk_file),
+            policy: self.policy.or(file.policy),
         }
     }
 
@@ -49,8 +63,11 @@ impl ServerKeys {
         asap: &[Endpoint],
         enrp: Option<&Endpoint>,
         peers: &[Endpoint],
-    ) -> Result<Option<Security>, Failure> {
-        let endpoints: Vec<_> = asap.iter().chain(enrp).chain(peers).collect();
+    ) -> Result<Option<Secured>, Failure> {
+        let policy = self.access_policy()?;
+        // Users without security can be answered beside the others; nothing else is ever taken from them.
+        let is_counted = |endpoint: &&Endpoint| endpoint.scheme().is_secured() || !policy.answers_unsecured();
+        let endpoints: Vec<_> = asap.iter().filter(is_counted).chain(enrp).chain(peers).collect();
         if !secured(&endpoints)? {
             if let Some(flag) = self.first_flag() {
                 return Err(for_nothing(flag, "--asap"));
@@ -68,26 +85,46 @@ impl ServerKeys {
                 format!("{with_peers} needs --tls-ca: what are other registrars to be verified by?");
             return Err(Failure::usage(message));
         }
-        read("TLS", Security::new(config)).map(Some)
+        if self.policy.is_none() {
+            warn!("no --policy: nobody may register here, and no registrar may join");
+        } else if policy.is_empty() {
+            warn!("the policy names no identities: nobody may register here");
+        }
+        let security = read("TLS", Security::new(config))?;
+        Ok(Some(Secured { security, policy }))
     }
 
     /// Reads the files again at each SIGHUP, for as long as the process runs. Bad ones leave everything as it is.
-    pub(crate) fn reload_on_hangup(self, security: Security) -> Result<(), Failure> {
-        let mut hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            while hangups.recv().await.is_some() {
-                let read = self.config().and_then(|config| read("TLS", security.reload(config)));
-                match read {
-                    Ok(()) => {
-                        info!("keys and certificates reloaded; links that are up go on with the old ones")
-                    }
-                    Err(error) => {
-                        error!(%error, "keys and certificates not reloaded; the old ones stay in use")
-                    }
+    pub(crate) async fn reload(self, mut hangups: Signal, security: Security, registrar: Registrar) {
+        while hangups.recv().await.is_some() {
+            let read = self.access_policy().and_then(|policy| {
+                read("TLS", security.reload(self.config()?))?;
+                registrar.set_authorization(Arc::new(policy));
+                Ok(())
+            });
+            match read {
+                Ok(()) => info!(
+                    "keys, certificates and policy reloaded; links that are up go on, but for those that may not be any more"
+                ),
+                Err(error) => {
+                    error!(%error, "keys, certificates and policy not reloaded; the old ones stay in use");
                 }
             }
-        });
-        Ok(())
+        }
+    }
+
+    /// The signals to reload at, from now on.
+    pub(crate) fn hangups() -> Result<Signal, Failure> {
+        Ok(signal(SignalKind::hangup())?)
+    }
+
+    /// What the policy file says now.
+    fn access_policy(&self) -> Result<AccessPolicy, Failure> {
+        let Some(path) = &self.policy else { return Ok(AccessPolicy::default()) };
+        let failed =
+            |problem: &dyn Display| Failure::usage(format!("--policy {}: {problem}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        text.parse().map_err(|error: PolicyError| failed(&error))
     }
 
     /// What the files say now.
@@ -109,12 +146,13 @@ impl ServerKeys {
     }
 
     fn first_flag(&self) -> Option<&'static str> {
-        let Self { tls_cert, tls_key, tls_ca, psk_file } = self;
+        let Self { tls_cert, tls_key, tls_ca, psk_file, policy } = self;
         let flags = [
             ("--tls-cert", tls_cert),
             ("--tls-key", tls_key),
             ("--tls-ca", tls_ca),
             ("--psk-file", psk_file),
+            ("--policy", policy),
         ];
         flags.into_iter().find_map(|(flag, value)| value.as_ref().map(|_| flag))
     }

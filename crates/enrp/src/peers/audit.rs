@@ -112,6 +112,7 @@ impl Peers {
             if let Some(view) = core.handlespace.element(key) {
                 let pool_handle = view.pool_handle().into_owned();
                 core.handlespace.remove(key);
+                service.disown(key);
                 service.pool_changed(core, now, &pool_handle);
             }
         }

@@ -1,5 +1,6 @@
 //! The peer list (RFC 5353 §3.4): every other registrar that is known, and whether it lives.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rserpool_machine::Endpoint;
@@ -47,11 +48,20 @@ pub(super) struct Peer {
     pub(super) heard: bool,
     /// Whether the application was told so.
     pub(super) introduced: bool,
+    /// What it proved to be: nobody else speaks as this registrar.
+    pub(super) identity: Option<Arc<str>>,
 }
 
 impl Peer {
     pub(super) const fn new(now: Instant, endpoint: Option<Endpoint>) -> Self {
-        Self { state: PeerState::Active, endpoint, last_heard: now, heard: false, introduced: false }
+        Self {
+            state: PeerState::Active,
+            endpoint,
+            last_heard: now,
+            heard: false,
+            introduced: false,
+            identity: None,
+        }
     }
 
     pub(super) fn status(&self, server: ServerId, core: &Core) -> PeerStatus {

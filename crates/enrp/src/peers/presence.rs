@@ -11,6 +11,8 @@ use super::list::{Peer, PeerState};
 use crate::authorization::Action;
 use crate::core::{Core, Phase, Timer};
 use crate::event::{Fault, PeerDownReason, RegistrarEvent};
+use crate::links::Link;
+use crate::refusal::Refusal;
 use crate::service::Service;
 
 impl Peers {
@@ -57,33 +59,59 @@ impl Peers {
 
     /// Lets a registrar that is heard on a link for the first time be a peer there, if it may.
     fn admit(&mut self, core: &mut Core, now: Instant, link: LinkId, sender: ServerId) -> bool {
-        let permitted = core.links.get(link).is_some_and(|known| {
-            let action = Action::Peer { server: sender };
-            core.config.authorization.permits(known.party.requester(), action)
-        });
-        let fault = if !permitted {
-            core.statistics.not_permitted += 1;
-            Some((Fault::NotPermitted("to be a peer"), CauseCode::REJECTED_FOR_SECURITY))
-        } else if !self.list.contains(sender)
-            && !self.list.add(sender, Peer::new(now, None), core.config.limits.peers)
-        {
-            Some((Fault::Limit("peers"), CauseCode::LACK_OF_RESOURCES))
-        } else {
-            None
+        let Some(known) = core.links.get(link) else { return false };
+        let opener = known.opener().cloned();
+        let cause = match self.may_be(core, known, sender) {
+            Err(reason) => Some(core.refuse(link, reason)),
+            Ok(()) if self.list.contains(sender) => None,
+            Ok(()) if self.list.add(sender, Peer::new(now, None), core.config.limits.peers) => None,
+            Ok(()) => {
+                core.fault(link, Fault::Limit("peers"));
+                Some(ErrorCause::new(CauseCode::LACK_OF_RESOURCES))
+            }
         };
-        if let Some((fault, code)) = fault {
-            core.fault(link, fault);
-            core.send_error(link, vec![ErrorCause::new(code)]);
+        if let Some(cause) = cause {
+            core.send_error(link, vec![cause]);
             core.close(link);
             return false;
+        }
+        if let Some(peer) = self.list.get_mut(sender)
+            && opener.is_some()
+        {
+            peer.identity = opener;
         }
         let own = core.id();
         core.links.bind(link, sender, own);
         true
     }
 
+    /// Whether whoever is there may speak as this registrar: it may be one, and nobody else is this one (RFC 5355 §2.17).
+    fn may_be(&self, core: &Core, link: &Link, server: ServerId) -> Result<(), Refusal> {
+        core.authorize(&link.party, Action::Peer { server })?;
+        let known = self.list.get(server).and_then(|peer| peer.identity.as_ref());
+        match (known, link.opener()) {
+            (Some(known), Some(identity)) if known != identity => Err(Refusal::Peer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the links of registrars that may not be such any more.
+    pub(crate) fn enforce(&mut self, core: &mut Core) {
+        let links: Vec<LinkId> = core.links.enrp_links().collect();
+        for link in links {
+            if let Some(known) = core.links.get(link)
+                && let Some(server) = known.server
+                && let Err(reason) = self.may_be(core, known, server)
+            {
+                let cause = core.refuse(link, reason);
+                core.send_error(link, vec![cause]);
+                core.close(link);
+            }
+        }
+    }
+
     /// A peer lives: whatever was under way because it seemed dead is given up.
-    fn alive(&mut self, core: &mut Core, now: Instant, server: ServerId) {
+    pub(super) fn alive(&mut self, core: &mut Core, now: Instant, server: ServerId) {
         let Some(peer) = self.list.get_mut(server) else { return };
         peer.last_heard = now;
         peer.heard = true;

@@ -9,6 +9,7 @@ use rserpool_wire::enrp::{Body, HandleTableResponse, TableResponseWriter};
 
 use super::Peers;
 use crate::core::{Core, Timer};
+use crate::refusal::Refusal;
 use crate::service::Service;
 
 /// The downloads that are being served: one per link for all elements, and one for those that this registrar owns.
@@ -46,6 +47,9 @@ impl Peers {
         let started = self.downloads.sessions.remove(&session);
         if !core.is_serving() || started.is_none() && !has_room {
             core.statistics.downloads_rejected += 1;
+            if core.is_serving() {
+                core.refuse(link, Refusal::Downloads);
+            }
             let rejection = HandleTableResponse { rejected: true, more: false, entries: Vec::new() };
             core.send_enrp(link, requester, Body::HandleTableResponse(rejection));
             return;

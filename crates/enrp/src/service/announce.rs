@@ -50,7 +50,11 @@ impl Service {
             return;
         }
         let transports = if core.dialect().announces_transports() {
-            core.config.asap.iter().filter_map(Endpoint::to_transport).collect()
+            // A transport cannot say whether it is secured: all are of one kind.
+            let secured = core.config.is_secured();
+            let announced =
+                core.config.asap.iter().filter(|endpoint| endpoint.scheme().is_secured() == secured);
+            announced.filter_map(Endpoint::to_transport).collect()
         } else {
             Vec::new()
         };

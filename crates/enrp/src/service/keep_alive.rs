@@ -11,11 +11,11 @@ use hashbrown::HashMap;
 use rserpool_handlespace::ElementKey;
 use rserpool_machine::{Endpoint, LinkId, Protocol};
 use rserpool_wire::RegistrationLife;
-use rserpool_wire::asap::{EndpointKeepAlive, EndpointKeepAliveAck, Message};
+use rserpool_wire::asap::{DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, Message};
 use rserpool_wire::enrp::UpdateAction;
 
 use super::Service;
-use crate::core::{Core, Timer};
+use crate::core::{Core, Phase, Timer};
 use crate::event::RemovalReason;
 use crate::links::Party;
 
@@ -24,11 +24,11 @@ use crate::links::Party;
 enum State {
     /// Nothing until the next keep-alive is due.
     Idle,
-    /// A keep-alive on its link is not acknowledged yet.
-    Asked,
-    /// It waits to be probed, with this ticket. `home`: to adopt this registrar as its home (the H bit).
+    /// A keep-alive on its link is not acknowledged yet. `home`: it shall adopt this registrar as its home (the H bit).
+    Asked { home: bool },
+    /// It waits to be probed, with this ticket, and to adopt this registrar if `home`.
     Queued { home: bool, ticket: u64 },
-    /// It is being probed.
+    /// It is being probed: if the link that was opened for this ends, it is gone.
     Probed { home: bool },
     /// It cannot be reached, but may register again.
     Detached,
@@ -39,6 +39,8 @@ enum State {
 struct Watch {
     state: State,
     link: Option<LinkId>,
+    /// The link on which it registered here, or adopted this registrar: for the element, the link to its home.
+    home_link: Option<LinkId>,
     /// Who registered it; `None` where that was at another registrar.
     party: Option<Arc<Party>>,
     /// When it last registered here, or adopted this registrar as its home.
@@ -47,6 +49,8 @@ struct Watch {
     contested: bool,
     /// Reports of users that it is unreachable, since it last registered.
     reports: u32,
+    /// Who made them, where that is known.
+    reporters: Vec<Arc<Party>>,
     /// When such a report last led to a keep-alive.
     asked_for_report: Option<Instant>,
 }
@@ -107,9 +111,25 @@ impl Supervision {
         })
     }
 
-    /// Counts a report of a user; `None` for an element that is not owned here.
-    pub(super) fn count_report(&mut self, key: ElementKey) -> Option<u32> {
+    /// The elements that registered here, with who registered them.
+    pub(super) fn registered(&self) -> Vec<(ElementKey, Arc<Party>)> {
+        let mut registered: Vec<_> =
+            self.watches.iter().filter_map(|(key, watch)| Some((*key, watch.party.clone()?))).collect();
+        registered.sort_unstable_by_key(|(key, _)| *key);
+        registered
+    }
+
+    /// Counts a report of a user, and says how many there were; `None` for an element that is not owned here. A `reporter` that is
+    /// known for what it is counts once.
+    pub(super) fn count_report(&mut self, key: ElementKey, reporter: Option<&Arc<Party>>) -> Option<u32> {
         let watch = self.watches.get_mut(&key)?;
+        if let Some(reporter) = reporter {
+            if watch.reporters.iter().any(|known| known.is_same(reporter)) {
+                return Some(watch.reports);
+            }
+            // Never more than it takes to have the element removed.
+            watch.reporters.push(Arc::clone(reporter));
+        }
         watch.reports = watch.reports.saturating_add(1);
         Some(watch.reports)
     }
@@ -171,9 +191,11 @@ impl Service {
         let party = core.links.get(link).map(|link| link.party.clone());
         if let Some(watch) = self.supervision.watches.get_mut(&key) {
             watch.party = party;
+            watch.home_link = Some(link);
             watch.confirmed = Some(now);
             watch.contested = false;
             watch.reports = 0;
+            watch.reporters = Vec::new();
         }
         self.supervision.attach(core, key, link);
         self.rest(core, now, key);
@@ -182,9 +204,7 @@ impl Service {
     /// Watches an element that this registrar has made its own, and makes it adopt this registrar as its home
     /// (RFC 5353 §3.5.2).
     pub(crate) fn adopt(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
-        let element = core.handlespace.element(key).and_then(|view| view.decode());
-        let life = element.map_or(RegistrationLife::Infinite, |element| element.life);
-        self.watch(core, now, key, life);
+        self.watch(core, now, key, life_of(core, key));
         self.supervision.queue(core, key, true);
     }
 
@@ -192,18 +212,25 @@ impl Service {
         self.supervision.watches.entry(key).or_insert_with(|| Watch {
             state: State::Idle,
             link: None,
+            home_link: None,
             party: None,
             confirmed: None,
             contested: false,
             reports: 0,
+            reporters: Vec::new(),
             asked_for_report: None,
         });
-        let expiry = life.duration().and_then(|life| now.checked_add(life));
-        core.handlespace.set_expiry(key, expiry);
+        start_life(core, now, key, life);
     }
 
-    /// An element has another home now: it is no longer watched.
+    /// An element has another home now: it is no longer watched. One that has moved has hung up on us, or is about to. One
+    /// that takes us for its home is told that we are not, and registers again: its word decides, should the other registrar
+    /// be wrong, which may have found an old registration in its queues after a pause.
     pub(crate) fn release(&mut self, core: &mut Core, key: ElementKey) {
+        let home_link = self.supervision.watches.get(&key).and_then(|watch| watch.home_link);
+        if core.phase == Phase::Ready && home_link.is_some() && home_link == self.supervision.link_of(key) {
+            self.tell_removed(core, key);
+        }
         self.unwatch(core, key);
         core.handlespace.set_expiry(key, None);
     }
@@ -223,6 +250,15 @@ impl Service {
         self.supervision.link_of(key).is_some_and(|link| core.links.is_open(link))
     }
 
+    /// Whether the element is about to be probed, or is: it has no link that is up, and may be found here all the same. And
+    /// whether it registered here, or adopted this registrar, so lately that who says otherwise may not have heard.
+    pub(crate) fn is_sought(&self, core: &Core, now: Instant, key: ElementKey) -> Option<bool> {
+        let watch = self.supervision.watches.get(&key)?;
+        let age = watch.confirmed.map(|at| now.saturating_duration_since(at));
+        let lately = age.is_some_and(|age| age <= core.config.timers.max_time_no_response);
+        matches!(watch.state, State::Queued { .. } | State::Probed { .. }).then_some(lately)
+    }
+
     /// Whether the element registered here, or adopted this registrar, so lately that the news of another home may have
     /// crossed ours; and whether the claim of another registrar has been turned down since.
     pub(crate) fn fresh_claim(&self, core: &Core, now: Instant, key: ElementKey) -> Option<bool> {
@@ -240,7 +276,7 @@ impl Service {
             watch.contested = true;
         }
         if let Some(link) = self.supervision.link_of(key) {
-            self.ask(core, now, key, link, State::Probed { home: true });
+            self.ask(core, now, key, link, State::Asked { home: true });
         }
         core.announce_update(UpdateAction::Add, key);
     }
@@ -279,11 +315,12 @@ impl Service {
     fn ask(&mut self, core: &mut Core, now: Instant, key: ElementKey, link: LinkId, state: State) {
         let shared = self.supervision.elements_on(link) > 1;
         self.supervision.set_state(key, state);
-        send_keep_alive(core, key, link, state == State::Probed { home: true }, shared);
+        let home = matches!(state, State::Asked { home: true } | State::Probed { home: true });
+        send_keep_alive(core, key, link, home, shared);
         core.timers.arm(Timer::KeepAlive(key), now + core.config.timers.keep_alive_timeout);
     }
 
-    /// Sends a keep-alive at once because a user reported the element, unless one is on its way or was so just now.
+    /// Sends a keep-alive at once because a user reported the element, or somebody else claims to be it, unless one is on its way or was so just now.
     pub(super) fn probe_reported(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
         let interval = core.config.timers.probe_interval;
         let Some(watch) = self.supervision.watches.get_mut(&key) else { return };
@@ -293,7 +330,7 @@ impl Service {
             && let Some(link) = watch.link
         {
             watch.asked_for_report = Some(now);
-            self.ask(core, now, key, link, State::Asked);
+            self.ask(core, now, key, link, State::Asked { home: false });
         }
     }
 
@@ -315,9 +352,11 @@ impl Service {
             return;
         };
         match watch.state {
-            State::Asked | State::Probed { home: false } => {}
-            State::Probed { home: true } => {
+            State::Asked { home: false } | State::Probed { home: false } => {}
+            State::Asked { home: true } | State::Probed { home: true } => {
+                watch.home_link = watch.link;
                 watch.confirmed = Some(now);
+                self.learn_owner(core, link, key);
                 // Peers that missed the take-over, or do not follow its announcement, learn the new home from this.
                 core.announce_update(UpdateAction::Add, key);
             }
@@ -338,16 +377,28 @@ impl Service {
     pub(super) fn keep_alive_due(&mut self, core: &mut Core, now: Instant, key: ElementKey) {
         let Some(watch) = self.supervision.watches.get(&key) else { return };
         match (watch.state, watch.link) {
-            (State::Idle, Some(link)) => self.ask(core, now, key, link, State::Asked),
+            (State::Idle, Some(link)) => self.ask(core, now, key, link, State::Asked { home: false }),
             (State::Idle | State::Queued { .. }, _) => {}
-            (State::Asked | State::Probed { .. }, _) => self.fail(core, now, key, RemovalReason::Silent),
+            (State::Asked { .. } | State::Probed { .. }, _) => self.fail(core, now, key, RemovalReason::Silent),
             (State::Detached, _) => self.fail(core, now, key, RemovalReason::Detached),
         }
     }
 
     fn fail(&mut self, core: &mut Core, now: Instant, key: ElementKey, reason: RemovalReason) {
         core.statistics.elements_failed += 1;
+        self.tell_removed(core, key);
         self.remove(core, now, key, reason);
+    }
+
+    /// Tells an element that its registration is over, in the manner of RFC 5352 §3.2, if its link is up: one that was
+    /// removed although it lives, cut off for a while, registers again at once instead of after T4.
+    pub(super) fn tell_removed(&self, core: &mut Core, key: ElementKey) {
+        if let Some(view) = core.handlespace.element(key)
+            && let Some(link) = self.supervision.link_of(key).filter(|link| core.links.is_open(*link))
+        {
+            let (pool_handle, identifier) = (view.pool_handle().into_owned(), view.identifier());
+            core.send_asap(link, DeregistrationResponse { pool_handle, identifier, error: None });
+        }
     }
 
     /// The elements of a broken link are connected to at their ASAP transports; those being probed over it have failed.
@@ -363,18 +414,31 @@ impl Service {
                 State::Probed { .. } if lost.opened_to.is_some() => {
                     self.fail(core, now, key, RemovalReason::Silent);
                 }
-                State::Probed { home } => self.supervision.queue(core, key, home),
-                _ => self.supervision.queue(core, key, false),
+                // One that was asked and hung up may have gone to another home: it is not dead for that.
+                State::Asked { home } | State::Probed { home } | State::Queued { home, .. } => {
+                    self.supervision.queue(core, key, home);
+                }
+                State::Idle | State::Detached => self.supervision.queue(core, key, false),
             }
         }
     }
 }
 
+fn life_of(core: &Core, key: ElementKey) -> RegistrationLife {
+    let element = core.handlespace.element(key).and_then(|view| view.decode());
+    element.map_or(RegistrationLife::Infinite, |element| element.life)
+}
+
+/// The registration life begins.
+fn start_life(core: &mut Core, now: Instant, key: ElementKey, life: RegistrationLife) {
+    let expiry = life.duration().and_then(|life| now.checked_add(life));
+    core.handlespace.set_expiry(key, expiry);
+}
+
 /// Where registrars reach the element.
 pub(super) fn asap_endpoint(core: &Core, key: ElementKey) -> Option<Endpoint> {
     let transport = core.handlespace.element(key)?.decode()?.asap_transport?;
-    let secured = core.config.asap.iter().any(|endpoint| endpoint.scheme().is_secured());
-    Endpoint::from_transport(&transport, secured)
+    Endpoint::from_transport(&transport, core.config.is_secured())
 }
 
 /// Sends a keep-alive. `home` is the H bit. Where elements share the link, it names the one that is meant: RFC 5352 §2.2.7,

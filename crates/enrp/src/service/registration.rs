@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
-use rserpool_handlespace::{Change, Registered};
+use rserpool_handlespace::{Change, ElementKey, Registered};
 use rserpool_machine::{LinkId, LinkKind, Scheme};
 use rserpool_wire::asap::{Deregistration, DeregistrationResponse, Registration, RegistrationResponse};
 use rserpool_wire::enrp::UpdateAction;
@@ -17,6 +17,8 @@ use super::Service;
 use crate::authorization::Action;
 use crate::core::{Core, Phase};
 use crate::event::{RegistrarEvent, RemovalReason};
+use crate::links::Party;
+use crate::refusal::Refusal;
 
 impl Service {
     pub(super) fn register(
@@ -33,13 +35,14 @@ impl Service {
             let error = cause.map(Into::into);
             core.send_asap(link, RegistrationResponse { rejected, pool_handle, identifier, error });
         };
-        let Registered { key, change } = match self.grant(core, link, &pool_handle, element) {
+        let Registered { key, change } = match self.grant(core, now, link, &pool_handle, element) {
             Ok(registered) => registered,
-            Err(cause) => {
+            Err(rejection) => {
                 core.statistics.registrations_rejected += 1;
-                if cause.code == CauseCode::REJECTED_FOR_SECURITY {
-                    core.statistics.not_permitted += 1;
-                }
+                let cause = match rejection {
+                    Rejection::Refused(reason) => core.refuse(link, reason),
+                    Rejection::Cause(cause) => cause,
+                };
                 return respond(core, Some(cause));
             }
         };
@@ -59,39 +62,44 @@ impl Service {
 
     /// Enters the element into the handlespace with this registrar as its home, or says why not.
     fn grant(
-        &self,
+        &mut self,
         core: &mut Core,
+        now: Instant,
         link: LinkId,
         pool_handle: &PoolHandle<'_>,
         mut element: PoolElement,
-    ) -> Result<Registered, ErrorCause<'static>> {
-        let lack_of_resources = ErrorCause::new(CauseCode::LACK_OF_RESOURCES);
+    ) -> Result<Registered, Rejection> {
+        let lack_of_resources = Rejection::Cause(ErrorCause::new(CauseCode::LACK_OF_RESOURCES));
         let limits = core.config.limits;
-        let handle_length = limits.handle_length.min(core.dialect().max_handle_length());
-        if core.phase == Phase::Draining || pool_handle.as_bytes().len() > handle_length {
-            return Err(lack_of_resources);
-        }
-        if element.life.duration().is_some_and(|life| life.is_zero()) {
-            return Err(invalid(core, &element));
-        }
         let Some(party) = core.links.get(link).map(|link| link.party.clone()) else {
             return Err(lack_of_resources);
         };
-        let action = Action::Register { pool_handle, element: &element };
-        if !core.config.authorization.permits(party.requester(), action) {
-            return Err(ErrorCause::new(CauseCode::REJECTED_FOR_SECURITY));
+        core.authorize(&party, Action::Register { pool_handle, element: &element })?;
+        self.admit_registration(core, now, &party)?;
+        if core.phase == Phase::Draining {
+            return Err(lack_of_resources);
+        }
+        if pool_handle.as_bytes().len() > limits.handle_length.min(core.dialect().max_handle_length()) {
+            return Err(Refusal::HandleLength.into());
+        }
+        if element.life.duration().is_some_and(|life| life.is_zero()) {
+            return Err(invalid(core, &element).into());
         }
         let existing = core.handlespace.find(pool_handle.as_bytes(), element.identifier);
+        self.admit_element(core, &party, existing)?;
         if let Some(key) = existing
             && self.supervision.is_held_by_another(core, key, link, &party)
         {
-            return Err(ErrorCause::new(CauseCode::NON_UNIQUE_PE_IDENTIFIER));
+            // It may be the same element, back at another address before its old link was missed: whether that one lives shows.
+            self.probe_reported(core, now, key);
+            return Err(ErrorCause::new(CauseCode::NON_UNIQUE_PE_IDENTIFIER).into());
         }
-        let here = self.supervision.elements_on(link);
         let known_here = existing.is_some_and(|key| self.supervision.link_of(key) == Some(link));
-        if !has_room(core, pool_handle, existing.is_none()) || !known_here && here >= limits.elements_per_link
-        {
-            return Err(lack_of_resources);
+        if !known_here && self.supervision.elements_on(link) >= limits.elements_per_link {
+            return Err(Refusal::ElementsOfLink.into());
+        }
+        if !has_room(core, pool_handle, existing.is_none()) {
+            return Err(Refusal::Elements.into());
         }
         element.home = core.id();
         if let Some(transport) = sctp_transport(core, link) {
@@ -100,7 +108,12 @@ impl Service {
         if !fits_table_response(core, pool_handle, &element) {
             return Err(lack_of_resources);
         }
-        core.handlespace.register(pool_handle, &element).map_err(|error| error.cause())
+        let registered = core
+            .handlespace
+            .register(pool_handle, &element)
+            .map_err(|error| Rejection::Cause(error.cause()))?;
+        self.own(&party, registered.key);
+        Ok(registered)
     }
 
     pub(super) fn deregister(
@@ -112,12 +125,16 @@ impl Service {
     ) {
         let Deregistration { pool_handle, identifier } = deregistration;
         let key = core.handlespace.find(pool_handle.as_bytes(), *identifier);
-        let permitted = core.links.get(link).is_some_and(|known| {
-            let action = Action::Deregister { pool_handle, identifier: *identifier };
-            let authorized = core.config.authorization.permits(known.party.requester(), action);
-            authorized && key.is_none_or(|key| self.supervision.may_be_of(key, link, &known.party))
+        let Some(party) = core.links.get(link).map(|link| link.party.clone()) else { return };
+        let action = Action::Deregister { pool_handle, identifier: *identifier };
+        let admitted = core.authorize(&party, action);
+        let admitted = admitted.and_then(|()| self.admit_registration(core, now, &party));
+        let admitted = admitted.and_then(|()| match key {
+            Some(key) => self.admit_deregistration(core, link, &party, key),
+            None => Ok(()),
         });
-        let cause = (!permitted).then(|| ErrorCause::new(CauseCode::REJECTED_FOR_SECURITY));
+        let cause = admitted.err().map(|reason| core.refuse(link, reason));
+        let permitted = cause.is_none();
         let response = DeregistrationResponse {
             pool_handle: pool_handle.borrowed(),
             identifier: *identifier,
@@ -126,7 +143,6 @@ impl Service {
         core.send_asap(link, response);
         if !permitted {
             core.statistics.deregistrations_rejected += 1;
-            core.statistics.not_permitted += 1;
             return;
         }
         core.statistics.deregistrations += 1;
@@ -138,6 +154,35 @@ impl Service {
             core.announce_update(UpdateAction::Add, key);
         }
         self.remove(core, now, key, RemovalReason::Deregistered);
+    }
+
+    fn admit_deregistration(
+        &self,
+        core: &Core,
+        link: LinkId,
+        party: &Party,
+        key: ElementKey,
+    ) -> Result<(), Refusal> {
+        self.check_owner(core, party, key)?;
+        if self.supervision.may_be_of(key, link, party) { Ok(()) } else { Err(Refusal::Owner) }
+    }
+}
+
+/// Why a registration is not granted.
+enum Rejection {
+    Refused(Refusal),
+    Cause(ErrorCause<'static>),
+}
+
+impl From<Refusal> for Rejection {
+    fn from(reason: Refusal) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<ErrorCause<'static>> for Rejection {
+    fn from(cause: ErrorCause<'static>) -> Self {
+        Self::Cause(cause)
     }
 }
 

@@ -1,4 +1,6 @@
 //! Handle resolution (RFC 5352 §3.3): the hot path. A response is encoded from the handlespace's own bytes.
+use std::time::Instant;
+
 use rserpool_machine::LinkId;
 use rserpool_wire::asap::{HandleResolution, HandleResolutionResponse, ResolutionResponseWriter};
 use rserpool_wire::{CauseCode, ErrorCause, PoolHandle};
@@ -8,16 +10,20 @@ use bytes::Bytes;
 use super::Service;
 use crate::authorization::Action;
 use crate::core::Core;
+use crate::refusal::Refusal;
 
 impl Service {
-    pub(super) fn resolve(&mut self, core: &mut Core, link: LinkId, request: &HandleResolution<'_>) {
+    pub(super) fn resolve(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        link: LinkId,
+        request: &HandleResolution<'_>,
+    ) {
         let HandleResolution { pool_handle, subscribe, items } = request;
-        let permitted = core.links.get(link).is_some_and(|link| {
-            core.config.authorization.permits(link.party.requester(), Action::Resolve { pool_handle })
-        });
-        if !permitted {
-            core.statistics.not_permitted += 1;
-            return reject(core, link, pool_handle, CauseCode::REJECTED_FOR_SECURITY);
+        if let Err(reason) = admit(core, now, link, pool_handle) {
+            let cause = core.refuse(link, reason);
+            return reject(core, link, pool_handle, cause.code);
         }
         if core.handlespace.pool(pool_handle.as_bytes()).is_none() {
             return reject(core, link, pool_handle, CauseCode::UNKNOWN_POOL_HANDLE);
@@ -26,6 +32,9 @@ impl Service {
         let items = items.unwrap_or(limits.default_items).clamp(1, limits.max_items) as usize;
         let limit = limits.subscriptions_per_link;
         let accept_updates = *subscribe && self.subscriptions.add(link, pool_handle, limit);
+        if *subscribe && !accept_updates {
+            core.refuse(link, Refusal::Subscriptions);
+        }
         match response(core, pool_handle, items, accept_updates) {
             Some(bytes) => {
                 core.statistics.resolutions += 1;
@@ -35,6 +44,17 @@ impl Service {
             None => reject(core, link, pool_handle, CauseCode::LACK_OF_RESOURCES),
         }
     }
+}
+
+/// Whether a user may resolve the handle, and has not done so too often.
+fn admit(core: &mut Core, now: Instant, link: LinkId, pool_handle: &PoolHandle<'_>) -> Result<(), Refusal> {
+    let per_second = core.config.limits.resolutions_per_second;
+    let Some(known) = core.links.get_mut(link) else { return Ok(()) };
+    if !known.resolutions.admits(now, per_second) {
+        return Err(Refusal::ResolutionRate);
+    }
+    let party = core.links.get(link).map(|known| &known.party);
+    party.map_or(Ok(()), |party| core.authorize(party, Action::Resolve { pool_handle }))
 }
 
 /// A positive response with at most `items` elements, fewer if they do not fit a message; `None` if there are none.

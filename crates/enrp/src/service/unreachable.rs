@@ -3,6 +3,7 @@
 //!
 //! An element that another registrar owns is probed too, as the RFC wants, but nothing follows from the outcome: its home
 //! watches it, and peers follow removals by the home only. Removing it from this copy alone would last until the next audit.
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -15,6 +16,7 @@ use super::keep_alive::{asap_endpoint, send_keep_alive};
 use crate::authorization::Action;
 use crate::core::{Core, Timer};
 use crate::event::RemovalReason;
+use crate::refusal::Refusal;
 
 /// Elements of other registrars that are being probed, or were so lately.
 #[derive(Debug, Default)]
@@ -35,19 +37,28 @@ impl Service {
         let EndpointUnreachable { pool_handle, identifier } = report;
         core.statistics.unreachable_reports += 1;
         let action = Action::ReportUnreachable { pool_handle, identifier: *identifier };
-        let permitted = core
-            .links
-            .get(link)
-            .is_some_and(|link| core.config.authorization.permits(link.party.requester(), action));
-        if !permitted {
-            core.statistics.not_permitted += 1;
+        let per_second = core.config.limits.reports_per_second;
+        let Some(known) = core.links.get_mut(link) else { return };
+        let in_time = known.reports.admits(now, per_second);
+        let party = Arc::clone(&known.party);
+        let admitted = if in_time { core.authorize(&party, action) } else { Err(Refusal::ReportRate) };
+        if let Err(reason) = admitted {
+            // There is no response to a report: what became of it is told once.
+            let is_news = !core.links.was_refused(link, reason);
+            let cause = core.refuse(link, reason);
+            if is_news {
+                core.send_error(link, vec![cause]);
+            }
             return;
         }
         let Some(key) = core.handlespace.find(pool_handle.as_bytes(), *identifier) else { return };
-        match self.supervision.count_report(key) {
+        // Where users are known apart, none of them has an element removed alone (RFC 5355 §2.13).
+        let reporter = core.config.is_secured().then_some(&party);
+        match self.supervision.count_report(key, reporter) {
             None => self.probe_foreign(core, now, key),
             Some(reports) if reports > core.config.limits.bad_reports => {
                 core.statistics.elements_failed += 1;
+                self.tell_removed(core, key);
                 self.remove(core, now, key, RemovalReason::Reported);
             }
             Some(_) => self.probe_reported(core, now, key),

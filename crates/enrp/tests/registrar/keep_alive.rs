@@ -39,13 +39,20 @@ fn an_element_that_acknowledges_stays_and_one_that_does_not_is_removed_everywher
 
 #[test]
 fn keep_alives_are_spread_over_time() {
-    // 5352-3.5-11
+    // 5352-3.5-11: also those of elements that register at the same moment, as after an outage.
     let mut net = Net::with(&[1]);
     let client = net.client_at(1, 1);
+    let link = net.clients[&client].link.expect("a link");
     for n in 0..200 {
-        net.register(client, "echo", element(client, n));
+        let registration = asap::Registration { pool_handle: "echo".into(), element: element(client, n) };
+        let mut buffer = bytes::BytesMut::new();
+        Message::from(registration).encode(Dialect::Rfc, &mut buffer).expect("it fits");
+        net.transmit((Node::Client(client), link), buffer.freeze());
+        net.clients.get_mut(&client).expect("a client").elements.push(("echo".into(), PeIdentifier(n)));
     }
-    net.run(secs(3));
+    // Half an interval after the registration the first ones are due, one and a half after it the last ones.
+    net.run(millis(250));
+    assert!(net.clients[&client].keep_alives <= 4, "none before half the interval");
     let mut per_tick = Vec::new();
     for _ in 0..50 {
         let before = net.clients[&client].keep_alives;
@@ -53,7 +60,7 @@ fn keep_alives_are_spread_over_time() {
         per_tick.push(net.clients[&client].keep_alives - before);
     }
     assert!(per_tick.iter().all(|n| *n <= 16), "200 in half a second are 4 in 10 ms: {per_tick:?}");
-    assert!((100..=300).contains(&per_tick.iter().sum::<usize>()));
+    assert!((180..=260).contains(&per_tick.iter().sum::<usize>()), "each once, some twice: {per_tick:?}");
 }
 
 #[test]
@@ -80,6 +87,20 @@ fn an_element_whose_link_broke_is_connected_to_and_kept_if_it_lives() {
     assert_eq!(net.view(1).len(), 2);
     assert_eq!(net.wire_count(Node::Client(client), Node::Registrar(1.into())), 1, "one link for both");
     assert_eq!(net.clients[&client].home, None, "we are its home already: the H bit is not set");
+}
+
+#[test]
+fn an_element_that_is_removed_as_silent_while_its_link_is_up_is_told() {
+    let mut net = Net::with(&[1]);
+    let client = net.client_at(1, 1);
+    net.register(client, "echo", element(client, 1));
+    set_answers(&mut net, client, false);
+    net.run(secs(2));
+    assert_eq!(removals(&net, 1), [RemovalReason::Silent]);
+    net.answer(client, |message| {
+        let Message::DeregistrationResponse(news) = message else { panic!("{message:?}") };
+        assert_eq!((news.identifier, news.error), (PeIdentifier(1), None));
+    });
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod audit;
 mod bad_input;
 mod disorder;
 mod keep_alive;
+mod limits;
+mod ownership;
 mod presence;
 mod registration;
 mod resolution;

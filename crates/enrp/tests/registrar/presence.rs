@@ -1,8 +1,8 @@
 //! The peer list: discovery, heartbeats, failure detection (RFC 5353 §3.4), and server announcements (RFC 5352 §3.6).
-use rserpool_enrp::{PeerDownReason, PeerState, RegistrarEvent};
-use rserpool_machine::Protocol;
+use rserpool_enrp::{PeerDownReason, PeerState, RegistrarEvent, RegistrarMachine};
+use rserpool_machine::{Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol};
 use rserpool_wire::enrp::{self, Body, Presence};
-use rserpool_wire::{Dialect, ServerId};
+use rserpool_wire::{Dialect, ServerId, asap};
 
 use crate::support::{ClientId, Net, Node, config, element, millis, secs};
 
@@ -68,6 +68,19 @@ fn heartbeats_come_every_cycle_and_require_no_reply() {
     let beats = decode_all(&mut net, peer);
     assert_eq!(beats.len(), 2, "every 200 ms: {beats:?}");
     assert!(beats.iter().all(|(_, beat)| beat.as_ref().is_some_and(|beat| !beat.reply_required)));
+
+    let client = net.client_at(1, 1);
+    net.register(client, "echo", element(client, 1));
+    net.send_enrp(peer, 77, presence(false));
+    net.answers(peer);
+    net.run(millis(200));
+    let checksum = net.machine(1).handlespace().checksum(ServerId(1));
+    let beats = net.look_at_enrp(peer, |message| match message.body {
+        Body::Presence(beat) => Some((message.receiver, beat.checksum)),
+        _ => None,
+    });
+    assert_eq!(beats, [(ServerId::NONE, Some(checksum))], "5353-2.1-01, 5353-3.6.1-02");
+    assert_ne!(checksum, 0xffff);
 }
 
 #[test]
@@ -91,6 +104,24 @@ fn a_silent_peer_is_asked_and_then_dead() {
     assert_eq!(state(&net), None);
     let down = RegistrarEvent::PeerDown { server: ServerId(77), reason: PeerDownReason::Silent };
     assert!(net.events(1).contains(&down));
+}
+
+#[test]
+fn whatever_a_peer_says_shows_that_it_lives() {
+    // 5353-3.4.3-01: "every time a message of any type"
+    let mut net = Net::with(&[1]);
+    let peer = net.peer_at(77, 1);
+    let unknown = |net: &mut Net| net.send_bytes(peer, bytes::Bytes::from_static(&[0x3f, 0, 0, 4]));
+    let known = |net: &mut Net| net.send_enrp(peer, 77, Body::ListRequest);
+    for say in [&known as &dyn Fn(&mut Net), &unknown] {
+        for _ in 0..5 {
+            net.run(millis(400));
+            say(&mut net);
+            let states: Vec<_> = net.machine(1).peers().map(|peer| peer.state).collect();
+            assert_eq!(states, [PeerState::Active]);
+        }
+    }
+    assert_eq!(net.machine(1).statistics().peers_failed, 0);
 }
 
 #[test]
@@ -178,4 +209,28 @@ fn announcements_share_the_rate_among_the_registrars() {
     // The network counts what goes to groups as ENRP; type 0x0a is the announcement.
     let announcements = net.sent[&(Protocol::Enrp, 0x0a)];
     assert!((36..=44).contains(&announcements), "about one a second: {announcements}");
+}
+
+#[test]
+fn an_announcement_lists_all_transports_for_asap() {
+    // 5352-3.6-01
+    let mut two_homed = config(1, &[]);
+    let tcp: Endpoint = "tcp://10.0.0.1:3863".parse().expect("a URL");
+    let sctp: Endpoint = "sctp://10.0.0.1:3863,10.1.0.1:3863".parse().expect("a URL");
+    two_homed.asap = vec![tcp.clone(), sctp.clone()];
+    let now = Net::new().now;
+    let mut machine = RegistrarMachine::new(two_homed, 0, now).expect("valid");
+    let (link, remote) = (LinkId::accepted(1), ["224.0.1.185:3863".parse().expect("an address")]);
+    let (kind, identity) = (LinkKind::Multicast, PeerIdentity::Anonymous);
+    let joined = Input::LinkUp { link, protocol: Protocol::Asap, kind, remote: &remote, identity };
+    machine.handle_input(now, joined);
+    machine.handle_timeout(now);
+    let sent = std::iter::from_fn(|| machine.poll_output()).find_map(|output| match output {
+        Output::Transmit { link: on, bytes } if on == link => Some(bytes),
+        _ => None,
+    });
+    let sent = sent.expect("an announcement at once");
+    let announced = asap::decode(&sent, Dialect::Rfc).expect("well-formed").message;
+    let transports = [tcp, sctp].map(|endpoint| endpoint.to_transport().expect("addresses")).into();
+    assert_eq!(announced, asap::ServerAnnounce { server: ServerId(1), transports }.into());
 }

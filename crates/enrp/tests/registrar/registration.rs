@@ -1,7 +1,7 @@
 //! Registration and deregistration (RFC 5352 §3.1, §3.2).
 use std::sync::Arc;
 
-use rserpool_enrp::{Action, Authorization, RegistrarEvent, RemovalReason, Requester};
+use rserpool_enrp::{Action, Authorization, Refusal, RegistrarEvent, RemovalReason, Requester};
 use rserpool_machine::Protocol;
 use rserpool_wire::asap::{Deregistration, Message};
 use rserpool_wire::{
@@ -152,6 +152,18 @@ fn an_identifier_that_somebody_else_holds_is_not_unique() {
 }
 
 #[test]
+fn a_silent_holder_of_an_identifier_that_somebody_claims_is_missed_at_once() {
+    let mut net = Net::with(&[1]);
+    let (before, after) = (net.client_at(1, 1), net.client_at(2, 1));
+    net.register(before, "echo", element(before, 1));
+    // The host has another address now: nobody answers on the old link, and nobody ends it.
+    net.clients.get_mut(&before).expect("a client").answers = false;
+    assert_eq!(rejection(&mut net, after, "echo", element(after, 1)), CauseCode::NON_UNIQUE_PE_IDENTIFIER);
+    net.run(millis(5_100));
+    net.register(after, "echo", element(after, 1));
+}
+
+#[test]
 fn limits_are_a_lack_of_resources() {
     let mut net = Net::new();
     let mut limited = config(1, &[]);
@@ -217,12 +229,14 @@ fn deregistering_what_is_not_there_is_granted_and_peers_hear_nothing() {
 
 #[test]
 fn only_the_owner_may_deregister() {
-    // 5352-3.2-12
-    let mut net = Net::with(&[1]);
+    // 5352-3.2-12, -14
+    let mut net = Net::with(&[1, 2]);
     let (owner, other) = (net.client_at(1, 1), net.client_at(2, 1));
     net.register(owner, "echo", element(owner, 1));
+    net.sent.clear();
     assert_eq!(deregister(&mut net, other, "echo", 1), Some(CauseCode::REJECTED_FOR_SECURITY));
     assert_eq!(net.view(1).len(), 1);
+    assert_eq!(net.sent.get(&(Protocol::Enrp, 4)), None, "peers hear nothing of it");
     net.connect(owner, 1, Protocol::Asap);
     assert_eq!(deregister(&mut net, owner, "echo", 1), None, "the same host over another link");
 }
@@ -245,8 +259,8 @@ fn an_element_may_deregister_at_a_registrar_that_is_not_its_home() {
 struct NobodyButResolvers;
 
 impl Authorization for NobodyButResolvers {
-    fn permits(&self, _: Requester<'_>, action: Action<'_>) -> bool {
-        matches!(action, Action::Resolve { .. })
+    fn authorize(&self, _: Requester<'_>, action: Action<'_>) -> Result<(), Refusal> {
+        if matches!(action, Action::Resolve { .. }) { Ok(()) } else { Err(Refusal::Unidentified) }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Initialisation (RFC 5353 §3.2): alone, with a mentor, with mentors that fail, and all at once.
-
-use crate::support::{Net, Node, config, element, millis, secs};
 use rserpool_enrp::{PeerState, RegistrarEvent, RegistrarMachine, RegistrarTimers};
-use rserpool_machine::{Machine, Output, Protocol};
-use rserpool_wire::ServerId;
-use rserpool_wire::enrp::{Body, HandleTableRequest};
+use rserpool_machine::{Endpoint, Machine, Output, Protocol};
+use rserpool_wire::enrp::{Body, HandleTableRequest, HandleTableResponse, ListResponse, PoolEntry};
+use rserpool_wire::{Policy, PolicyType, ServerId, Transport};
+
+use crate::support::{
+    ClientId, ENRP_PORT, Net, Node, address, config, element, millis, policy_element, secs,
+};
 
 #[test]
 fn a_registrar_without_peers_is_ready_at_once() {
@@ -92,6 +94,31 @@ fn a_mentor_that_dies_half_way_is_followed_by_the_next() {
 }
 
 #[test]
+fn a_mentor_that_falls_silent_half_way_is_followed_by_the_next() {
+    // 5353-3.2.3-17, -18
+    let mut net = Net::new();
+    let [a, b] = [net.client(81), net.client(82)];
+    let mut newcomer = config(1, &[]);
+    newcomer.peers = [a, b].map(|mentor| Endpoint::tcp(address(Node::Client(mentor), ENRP_PORT))).into();
+    net.start(newcomer);
+    net.run(millis(5));
+    let list = || Body::ListResponse(ListResponse { rejected: false, servers: Vec::new() });
+    let table = |more| HandleTableResponse { rejected: false, more, entries: Vec::new() };
+    net.send_enrp(a, 81, list());
+    net.send_enrp(a, 81, Body::HandleTableResponse(table(true)));
+    assert_eq!(asked(&mut net, a), ["list", "table", "table"]);
+    net.run(millis(240));
+    assert_eq!(asked(&mut net, b), Vec::<&str>::new(), "there is time to answer");
+    net.run(millis(20));
+    assert_eq!(asked(&mut net, b), ["list"], "MAX-TIME-NO-RESPONSE is over: all anew with the next");
+    net.send_enrp(b, 82, list());
+    net.send_enrp(a, 81, Body::HandleTableResponse(table(false)));
+    assert!(!net.is_ready(1), "what the first one says now is too late");
+    net.send_enrp(b, 82, Body::HandleTableResponse(table(false)));
+    assert!(net.is_ready(1));
+}
+
+#[test]
 fn a_mentor_that_is_starting_itself_rejects() {
     // 5353-3.2.2.2-06, 5353-3.2.3-15
     let mut net = Net::new();
@@ -105,6 +132,84 @@ fn a_mentor_that_is_starting_itself_rejects() {
     let flags: Vec<(u8, u8)> = answers.iter().map(|bytes| (bytes[0], bytes[1])).collect();
     assert!(flags.contains(&(6, 1)) && flags.contains(&(3, 1)), "R flags: {flags:?}");
     assert!(answers.iter().filter(|bytes| [3, 6].contains(&bytes[0])).all(|bytes| bytes.len() == 12));
+}
+
+#[test]
+fn the_list_has_everybody_the_mentor_knows_and_itself() {
+    // 5353-3.2.2.2-04
+    let mut net = Net::with(&[1, 2, 3]);
+    let newcomer = net.peer_at(9, 1);
+    net.answers(newcomer);
+    net.send_enrp(newcomer, 9, Body::ListRequest);
+    let lists = net.look_at_enrp(newcomer, |message| match message.body {
+        Body::ListResponse(list) => Some((list.rejected, list.servers)),
+        _ => None,
+    });
+    let [(false, servers)] = lists.as_slice() else { panic!("{lists:?}") };
+    let mut listed: Vec<_> = servers.iter().map(|server| (server.identifier.0, &server.transport)).collect();
+    listed.sort_by_key(|(server, _)| *server);
+    let transport = |id| Transport::Tcp(address(Node::Registrar(ServerId(id)), ENRP_PORT));
+    assert_eq!(listed, [(1, &transport(1)), (2, &transport(2)), (3, &transport(3))]);
+}
+
+/// What a registrar that looks for a mentor asks of one that a test speaks for.
+fn asked(net: &mut Net, mentor: ClientId) -> Vec<&'static str> {
+    net.look_at_enrp(mentor, |message| match message.body {
+        Body::ListRequest => Some("list"),
+        Body::HandleTableRequest(HandleTableRequest { own_children_only: false }) => Some("table"),
+        Body::Presence(_) => None,
+        other => Some(other.name()),
+    })
+}
+
+#[test]
+fn a_mentor_that_rejects_is_followed_by_the_next_and_asked_again_later() {
+    // 5353-3.2.2.1-02, 5353-3.2.2.2-07, 5353-3.2.3-02, -08 to -14, -16
+    let mut net = Net::new();
+    let [a, b] = [net.client(81), net.client(82)];
+    let mut newcomer = config(1, &[]);
+    newcomer.peers = [a, b].map(|mentor| Endpoint::tcp(address(Node::Client(mentor), ENRP_PORT))).into();
+    net.start(newcomer);
+    net.run(millis(5));
+    assert_eq!([asked(&mut net, a), asked(&mut net, b)], [vec!["list"], vec![]], "one is the mentor");
+    let list = |rejected| Body::ListResponse(ListResponse { rejected, servers: Vec::new() });
+    net.send_enrp(a, 81, list(true));
+    assert_eq!([asked(&mut net, a), asked(&mut net, b)], [vec![], vec!["list"]], "the other one is");
+    net.send_enrp(b, 82, list(false));
+    assert_eq!(asked(&mut net, b), ["table"]);
+    let table =
+        |rejected, more, entries| Body::HandleTableResponse(HandleTableResponse { rejected, more, entries });
+    net.send_enrp(b, 82, table(true, false, Vec::new()));
+    assert!(
+        asked(&mut net, a).is_empty() && asked(&mut net, b).is_empty(),
+        "both have rejected: not at once"
+    );
+    assert!(!net.is_ready(1));
+    net.run(millis(200));
+    assert_eq!(asked(&mut net, a), ["list"], "but after a while");
+    net.send_enrp(a, 81, list(false));
+    assert_eq!(asked(&mut net, a), ["table"]);
+
+    let entry = |elements: &[(u32, u32)]| {
+        let host = ClientId(7);
+        let element = |(identifier, priority): &(u32, u32)| {
+            let mut element = policy_element(host, *identifier, Policy::Priority { priority: *priority });
+            element.home = ServerId(81);
+            element
+        };
+        vec![PoolEntry { pool_handle: "echo".into(), elements: elements.iter().map(element).collect() }]
+    };
+    net.send_enrp(a, 81, table(false, true, entry(&[(1, 1), (2, 1)])));
+    assert_eq!(asked(&mut net, a), ["table"], "there is more");
+    assert_eq!((net.view(1).len(), net.is_ready(1)), (2, false));
+    // One that has changed since, and another one.
+    net.send_enrp(a, 81, table(false, false, entry(&[(2, 9), (3, 1)])));
+    assert!(net.is_ready(1));
+    let pool = net.machine(1).handlespace().pool(b"echo").expect("the pool");
+    assert_eq!(pool.policy().policy_type(), PolicyType::PRIORITY);
+    let known: Vec<_> = pool.elements().map(|e| (e.identifier().0, e.decode().map(|e| e.policy))).collect();
+    let priority = |priority| Some(Policy::Priority { priority });
+    assert_eq!(known, [(1, priority(1)), (2, priority(9)), (3, priority(1))]);
 }
 
 #[test]

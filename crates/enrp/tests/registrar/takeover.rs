@@ -1,5 +1,5 @@
 //! Taking over a dead registrar (RFC 5353 §3.5).
-use rserpool_enrp::{RegistrarEvent, TakeoverAbortReason};
+use rserpool_enrp::{PeerState, RegistrarEvent, TakeoverAbortReason};
 use rserpool_machine::Protocol;
 use rserpool_wire::enrp::{
     self, Body, HandleUpdate, InitTakeover, InitTakeoverAck, Presence, TakeoverServer, UpdateAction,
@@ -121,7 +121,7 @@ fn peers_that_do_not_answer_do_not_hold_a_takeover_up() {
 
 #[test]
 fn a_target_that_lives_says_so_and_the_takeover_ends() {
-    // 5353-3.5.1-05, -06, -13
+    // 5353-3.5.1-05
     let mut net = scope(&[1, 2], 1);
     let fool = net.client(9);
     net.connect(fool, 1, Protocol::Enrp);
@@ -129,13 +129,106 @@ fn a_target_that_lives_says_so_and_the_takeover_ends() {
     net.run(millis(500));
     assert!(net.machine(1).peers().any(|peer| peer.server == ServerId(2)), "its next heartbeat clears it");
 
-    net.sent.clear();
+    let witness = net.peer_at(10, 1);
+    [fool, witness].into_iter().for_each(|peer| drop(net.answers(peer)));
     net.send_enrp(fool, 77, Body::InitTakeover(InitTakeover { target: ServerId(1) }));
-    let answers = net.answers(fool);
-    let last = enrp::decode(answers.last().expect("an answer"), Dialect::Rfc).expect("well-formed").message;
-    assert!(matches!(last.body, Body::Presence(_)), "{last:?}");
+    for peer in [fool, witness] {
+        let told = net.look_at_enrp(peer, |message| Some(matches!(message.body, Body::Presence(_))));
+        assert_eq!(told, [true], "all peers are told at once, and nobody agrees");
+    }
     net.run(secs(3));
     assert_eq!(homes(&net, 1), [1, 2]);
+}
+
+/// Lets a peer that a test speaks for fall silent, while others stay alive, until `registrar` wants to take it over.
+fn begins_to_take_over(net: &mut Net, registrar: u32, target: u32, others: &[ClientId]) {
+    let started = RegistrarEvent::TakeoverStarted { target: ServerId(target) };
+    for _ in 0..100 {
+        others.iter().for_each(|other| net.send_presence(*other));
+        net.run(millis(10));
+        if net.events(registrar).contains(&started) {
+            // What it sends is on its way.
+            return net.run(millis(3));
+        }
+    }
+    panic!("{registrar} did not notice");
+}
+
+/// The sender, receiver and target of each message of a take-over that a client has received, and its kind.
+fn about_takeovers(net: &mut Net, client: ClientId) -> Vec<(&'static str, u32, u32, u32)> {
+    net.look_at_enrp(client, |message| {
+        let (kind, target) = match message.body {
+            Body::InitTakeover(InitTakeover { target }) => ("init", target),
+            Body::InitTakeoverAck(InitTakeoverAck { target }) => ("ack", target),
+            Body::TakeoverServer(TakeoverServer { target }) => ("done", target),
+            _ => return None,
+        };
+        Some((kind, message.sender.0, message.receiver.0, target.0))
+    })
+}
+
+fn agree(net: &mut Net, peer: ClientId, target: u32) {
+    net.send_enrp(peer, peer.0, Body::InitTakeoverAck(InitTakeoverAck { target: ServerId(target) }));
+}
+
+#[test]
+fn all_are_asked_the_target_too_and_all_others_must_agree() {
+    // 5353-3.5.1-01, -02, -03, -12, 5353-3.5.2-01, -02
+    let mut net = Net::with(&[1]);
+    let [target, a, b] = [88, 90, 91].map(|id| net.peer_at(id, 1));
+    begins_to_take_over(&mut net, 1, 88, &[a, b]);
+    for peer in [target, a, b] {
+        assert_eq!(about_takeovers(&mut net, peer), [("init", 1, 0, 88)], "{peer:?}");
+    }
+    agree(&mut net, a, 88);
+    net.run(millis(100));
+    assert_eq!(about_takeovers(&mut net, a), [], "it waits for the other one");
+    agree(&mut net, b, 88);
+    for peer in [a, b] {
+        assert_eq!(about_takeovers(&mut net, peer), [("done", 1, 0, 88)], "{peer:?}");
+    }
+    assert_eq!(completed_by(&net, 88), [1]);
+}
+
+#[test]
+fn a_presence_of_the_target_stops_who_wants_to_take_it_over() {
+    // 5353-3.5.1-06, -13
+    let mut net = Net::with(&[1]);
+    let [target, a, b] = [88, 90, 91].map(|id| net.peer_at(id, 1));
+    begins_to_take_over(&mut net, 1, 88, &[a, b]);
+    agree(&mut net, a, 88);
+    net.send_presence(target);
+    let aborted =
+        RegistrarEvent::TakeoverAborted { target: ServerId(88), reason: TakeoverAbortReason::TargetHeard };
+    assert!(net.events(1).contains(&aborted));
+    let state = net.machine(1).peers().find(|peer| peer.server == ServerId(88)).map(|peer| peer.state);
+    assert_eq!(state, Some(PeerState::Active));
+    agree(&mut net, b, 88);
+    net.run(millis(300));
+    assert_eq!(completed_by(&net, 88), Vec::<u32>::new(), "late agreement changes nothing");
+    about_takeovers(&mut net, a).iter().for_each(|(kind, ..)| assert_eq!(*kind, "init"));
+}
+
+#[test]
+fn who_wants_to_take_over_ignores_a_smaller_identifier_and_yields_to_a_larger_one() {
+    // 5353-3.5.1-07, -08, -09, -10
+    let mut net = Net::with(&[50]);
+    let [_target, smaller, larger] = [88, 40, 60].map(|id| net.peer_at(id, 50));
+    begins_to_take_over(&mut net, 50, 88, &[smaller, larger]);
+    let state = |net: &Net| net.machine(50).peers().find(|peer| peer.server == ServerId(88)).map(|p| p.state);
+    [smaller, larger].into_iter().for_each(|peer| drop(net.answers(peer)));
+
+    net.send_enrp(smaller, 40, Body::InitTakeover(InitTakeover { target: ServerId(88) }));
+    assert_eq!(about_takeovers(&mut net, smaller), []);
+    let aborted = |e: &RegistrarEvent| matches!(e, RegistrarEvent::TakeoverAborted { .. });
+    assert!(!net.events(50).iter().any(aborted));
+
+    net.send_enrp(larger, 60, Body::InitTakeover(InitTakeover { target: ServerId(88) }));
+    assert_eq!(about_takeovers(&mut net, larger), [("ack", 50, 60, 88)]);
+    assert!(net.events(50).iter().any(aborted));
+    assert_eq!(state(&net), Some(PeerState::Inactive), "and it is monitored no longer");
+    [smaller, larger].into_iter().for_each(|peer| agree(&mut net, peer, 88));
+    assert_eq!(completed_by(&net, 88), Vec::<u32>::new(), "it has no take-over of its own any more");
 }
 
 #[test]
@@ -155,6 +248,8 @@ fn a_peer_agrees_and_waits_and_steps_in_if_the_initiator_dies() {
         body == Body::InitTakeoverAck(InitTakeoverAck { target: ServerId(88) })
     });
     assert!(acknowledged);
+    let state = net.machine(1).peers().find(|peer| peer.server == ServerId(88)).map(|peer| peer.state);
+    assert_eq!(state, Some(PeerState::Inactive));
     net.kill(initiator);
     net.silent.insert(Node::Client(target));
     net.run(millis(900));

@@ -1,17 +1,13 @@
 //! Handle updates, and who is right when two registrars claim the same element (RFC 5353 §3.3).
 use rserpool_machine::Protocol;
-use rserpool_wire::enrp::{Body, HandleUpdate, Presence, UpdateAction};
-use rserpool_wire::{PeIdentifier, Policy, PoolElement, ServerId};
+use rserpool_wire::enrp::{Body, HandleUpdate, UpdateAction};
+use rserpool_wire::{PeIdentifier, Policy, PolicyType, PoolElement, ServerId};
 
 use crate::support::{ClientId, Net, Node, config, element, millis, policy_element, secs};
 
 /// A stranger that speaks ENRP with registrar 1.
 fn stranger(net: &mut Net, id: u32) -> ClientId {
-    let client = net.client(id);
-    net.connect(client, 1, Protocol::Enrp);
-    let presence = Presence { reply_required: false, checksum: None, information: None };
-    net.send_enrp(client, id, Body::Presence(presence));
-    client
+    net.peer_at(id, 1)
 }
 
 fn update(net: &mut Net, peer: ClientId, sender: u32, action: UpdateAction, element: PoolElement) {
@@ -42,9 +38,41 @@ fn additions_changes_and_removals_reach_every_peer() {
     net.assert_converged();
     assert_eq!(net.view(3).len(), 5);
     let handlespace = net.machine(3).handlespace();
+    let policy = handlespace.pool(b"echo").expect("the pool").policy().policy_type();
+    assert_eq!(policy, PolicyType::PRIORITY, "5353-3.3.1-07");
     let changed =
         handlespace.find(b"echo", PeIdentifier(1)).and_then(|key| handlespace.element(key)?.decode());
     assert_eq!(changed.expect("an element").policy, Policy::Priority { priority: 9 });
+}
+
+#[test]
+fn an_update_goes_to_all_and_has_the_whole_element() {
+    // 5353-3.3.1-01, -02, -03, 5353-3.3.2-01, -02, -03, -04
+    let mut net = Net::with(&[1]);
+    let peers = [stranger(&mut net, 50), stranger(&mut net, 60)];
+    let host = net.client_at(7, 1);
+    let (first, changed) = (Policy::Priority { priority: 1 }, Policy::Priority { priority: 2 });
+    let of = |policy: &Policy| policy_element(host, 1, policy.clone());
+    let told = |net: &mut Net, action: UpdateAction, policy: &Policy| {
+        for peer in peers {
+            let updates = net.look_at_enrp(peer, |message| match message.body {
+                Body::HandleUpdate(update) => {
+                    let pool = update.pool_handle.to_string();
+                    Some((message.sender.0, message.receiver.0, update.action, pool, update.element))
+                }
+                _ => None,
+            });
+            assert_eq!(updates, [(1, 0, action, "echo".to_owned(), owned_by(of(policy), 1))]);
+        }
+    };
+    peers.into_iter().for_each(|peer| drop(net.answers(peer)));
+    net.register(host, "echo", of(&first));
+    told(&mut net, UpdateAction::Add, &first);
+    net.register(host, "echo", of(&changed));
+    told(&mut net, UpdateAction::Add, &changed);
+    net.kill(host);
+    net.run(millis(5));
+    told(&mut net, UpdateAction::Delete, &changed);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use rserpool_asap::session::{ControlFault, ElementControl, ElementSession, PayloadProtocol};
 use rserpool_wire::PoolElement as ElementInformation;
-use tracing::debug;
+use tracing::{debug, warn};
 
+use super::cookie::CookieKey;
 use super::stream::{Connection, Failure, FrameStream};
 use crate::element::PoolElement;
 use crate::error::SessionError;
@@ -34,6 +35,10 @@ use crate::error::SessionError;
 pub struct ServiceSession {
     stream: FrameStream,
     state: ElementSession,
+    /// What data is marked as.
+    payload_protocol: PayloadProtocol,
+    /// What cookies are sealed with.
+    cookie_key: Option<CookieKey>,
 }
 
 /// What a session's user sends.
@@ -43,8 +48,11 @@ pub enum ServiceEvent {
     /// A message.
     Message(Bytes),
     /// The session was with another element before: this is the last cookie that it set. Whoever connects could have made it
-    /// up, so sign cookies that matter, and verify them here (RFC 5352 §3.8).
+    /// up (RFC 5352 §3.8), unless there is a [`CookieKey`]: then an element of the pool did.
     Restored(Bytes),
+    /// The session was with another element before, and brings a cookie that no element of the pool has set: somebody has made it
+    /// up or changed it, or the elements have different [`CookieKey`]s. There is no state to go on from.
+    CookieRefused,
     /// The user is a pool element itself, of this pool, and prefers these elements to stand in for it (RFC 5352 §3.9).
     BusinessCard {
         /// The user's pool.
@@ -55,7 +63,8 @@ pub enum ServiceEvent {
 }
 
 impl ServiceSession {
-    /// Begins a session on a connection, with a business card that prefers nobody (RFC 5352 §3.9).
+    /// Begins a session on a connection, with a business card that prefers nobody (RFC 5352 §3.9). On SCTP for data only there is
+    /// no control channel: no business card is sent, and cookies and preferences are refused.
     ///
     /// # Errors
     /// When the connection is broken already.
@@ -66,9 +75,12 @@ impl ServiceSession {
         let state = ElementSession::new(element.dialect(), element.pool_handle().clone());
         // A connection without an address is one that has ended already.
         let broken = |source| SessionError::Broken { peer: SocketAddr::from(([0, 0, 0, 0], 0)), source };
-        let stream = FrameStream::new(connection.into(), element.profile()).map_err(broken)?;
-        let mut session = Self { stream, state };
-        session.prefer(Vec::new()).await?;
+        let stream = FrameStream::new(connection.into(), element.transport(), element.profile());
+        let payload_protocol = PayloadProtocol::DATA;
+        let mut session = Self { stream: stream.map_err(broken)?, state, payload_protocol, cookie_key: None };
+        if session.stream.has_control_channel() {
+            session.prefer(Vec::new()).await?;
+        }
         Ok(session)
     }
 
@@ -76,6 +88,18 @@ impl ServiceSession {
     #[must_use]
     pub const fn peer(&self) -> SocketAddr {
         self.stream.peer()
+    }
+
+    /// Marks data from now on with another payload protocol identifier than 0. 11 is ASAP's, and cannot be used.
+    pub fn set_payload_protocol(&mut self, protocol: PayloadProtocol) {
+        if !protocol.is_control() {
+            self.payload_protocol = protocol;
+        }
+    }
+
+    /// Seals cookies with this key from now on, and takes only those that were sealed with it. All elements of the pool need the same.
+    pub fn set_cookie_key(&mut self, key: CookieKey) {
+        self.cookie_key = Some(key);
     }
 
     /// Waits for what the user sends next; `None` when it ended the session. Nothing is lost when the future is dropped.
@@ -98,8 +122,12 @@ impl ServiceSession {
             if !frame.protocol.is_control() {
                 return Ok(Some(ServiceEvent::Message(frame.payload)));
             }
+            if let Some(report) = self.state.report(&frame.payload) {
+                // A broken connection shows with the next frame.
+                let _ = self.stream.answer(&report).await;
+            }
             match self.state.handle_control(&frame.payload) {
-                ElementControl::CookieEchoed(cookie) => return Ok(Some(ServiceEvent::Restored(cookie))),
+                ElementControl::CookieEchoed(cookie) => return Ok(Some(self.restored(cookie))),
                 ElementControl::BusinessCard { pool_handle, elements } => {
                     return Ok(Some(ServiceEvent::BusinessCard { pool_handle, elements }));
                 }
@@ -120,23 +148,37 @@ impl ServiceSession {
     /// # Errors
     /// When the connection breaks.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), SessionError> {
-        self.frame(PayloadProtocol::DATA, message).await
+        self.frame(self.payload_protocol, message).await
     }
 
     /// Hands the user the state of the session, for the element that it fails over to. Replaces earlier ones. At most 65,527
-    /// bytes.
+    /// bytes, 32 fewer with a [`CookieKey`].
     ///
     /// # Errors
-    /// When the cookie is too long or the connection breaks.
+    /// When the cookie is too long, there is no control channel, or the connection breaks.
     pub async fn set_cookie(&mut self, cookie: &[u8]) -> Result<(), SessionError> {
-        let message = self.state.cookie(cookie);
+        let message = match &self.cookie_key {
+            Some(key) => self.state.cookie(&key.seal(self.state.pool_handle(), cookie)),
+            None => self.state.cookie(cookie),
+        };
         self.control(message).await
+    }
+
+    fn restored(&self, cookie: Bytes) -> ServiceEvent {
+        let Some(key) = &self.cookie_key else { return ServiceEvent::Restored(cookie) };
+        match key.open(self.state.pool_handle(), &cookie) {
+            Some(opened) => ServiceEvent::Restored(cookie.slice_ref(opened)),
+            None => {
+                warn!(peer = %self.peer(), "a cookie that no element of this pool has set");
+                ServiceEvent::CookieRefused
+            }
+        }
     }
 
     /// Tells the user which elements to prefer when this one fails, best first; none for no preference.
     ///
     /// # Errors
-    /// When the list is too long or the connection breaks.
+    /// When the list is too long, there is no control channel, or the connection breaks.
     pub async fn prefer(&mut self, elements: Vec<ElementInformation>) -> Result<(), SessionError> {
         let message = self.state.business_card(elements);
         self.control(message).await

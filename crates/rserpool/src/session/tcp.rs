@@ -1,17 +1,20 @@
-//! A session's frames over TCP: data and control channel on one connection, each frame led by what it is and how long.
+//! A session's frames over TCP, or TLS over it: data and control channel on one connection, each frame led by what it is and how long.
 use std::io;
 use std::net::SocketAddr;
 
 use bytes::{Buf, BytesMut};
 use rserpool_asap::session::{Frame, FrameCodec, PayloadProtocol};
+use rserpool_machine::PeerIdentity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::secured::{Secured, Stream};
 use super::stream::Failure;
 use crate::profile::TimerProfile;
 
 pub(super) struct TcpFrames {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
+    pub(super) identity: PeerIdentity,
     pub(super) peer: SocketAddr,
     codec: FrameCodec,
     received: BytesMut,
@@ -21,14 +24,14 @@ pub(super) struct TcpFrames {
 
 impl TcpFrames {
     pub(super) fn new(stream: TcpStream, profile: TimerProfile) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        // So that a host that is gone is noticed while data is under way.
-        #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(profile.user_timeout()))?;
-        #[cfg(not(target_os = "linux"))]
-        let _ = profile;
+        profile.tune(&stream)?;
+        let peer = stream.peer_addr()?;
+        Ok(Self::secured(Secured { stream: Box::new(stream), peer, identity: PeerIdentity::Anonymous }))
+    }
+
+    pub(super) fn secured(Secured { stream, peer, identity }: Secured) -> Self {
         let (received, unsent) = (BytesMut::new(), BytesMut::new());
-        Ok(Self { peer: stream.peer_addr()?, stream, codec: FrameCodec::default(), received, unsent })
+        Self { stream, identity, peer, codec: FrameCodec::default(), received, unsent }
     }
 
     pub(super) async fn send(&mut self, protocol: PayloadProtocol, payload: &[u8]) -> io::Result<()> {
@@ -40,7 +43,8 @@ impl TcpFrames {
                 return Err(io::ErrorKind::WriteZero.into());
             }
         }
-        Ok(())
+        // TLS has buffers of its own.
+        self.stream.flush().await
     }
 
     pub(super) async fn recv(&mut self) -> Result<Option<Frame>, Failure> {

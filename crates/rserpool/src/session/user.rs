@@ -1,17 +1,23 @@
 //! The pool user's side of a session: goes on with the next element when one fails.
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rserpool_asap::session::{ControlFault, PayloadProtocol, UserControl, UserSession};
+use rserpool_machine::PeerIdentity;
 use rserpool_wire::PeIdentifier;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info};
 
+use super::secured::{Connector, is_as_secure};
 use super::stream::{Connection, Failure, FrameStream};
 use crate::error::{ConnectError, SessionError};
 use crate::pool::{Pool, Target};
+
+/// How many messages that nobody asked for are kept; more wait in the kernel, and with them the element.
+const UNASKED: usize = 256;
 
 /// A session with one element of a pool at a time.
 ///
@@ -38,8 +44,13 @@ pub struct Session {
     announced: Option<(PeIdentifier, PeIdentifier)>,
     /// Messages that came back from elements that failed.
     undelivered: Vec<Bytes>,
+    /// Messages that were found when cookies were looked for, at most [`UNASKED`].
+    received: VecDeque<Bytes>,
     /// What data is marked as.
     payload_protocol: PayloadProtocol,
+    connector: Connector,
+    /// How secure an element must be to go on with.
+    required: PeerIdentity,
 }
 
 /// What a session receives.
@@ -60,15 +71,53 @@ pub enum SessionEvent {
         /// Messages that are known not to have arrived, in the order in which they were sent (RFC 5352 §6.5.5). Only SCTP tells;
         /// over TCP there may be such messages all the same.
         undelivered: Vec<Bytes>,
+        /// What is known for sure of the new element (RFC 5355 §2.9): of another one than before, even where both are proven.
+        security: PeerIdentity,
     },
 }
 
 impl Session {
-    pub(crate) async fn open(pool: Pool) -> Result<Self, ConnectError> {
+    pub(super) async fn begin(pool: Pool, connector: Connector) -> Result<Self, ConnectError> {
         let state = UserSession::new(pool.dialect());
-        let (stream, target) = connect(&pool, &state, &[]).await?;
+        let (stream, target) = connect(&pool, &state, &[], &connector, &PeerIdentity::Anonymous).await?;
         let (undelivered, payload_protocol) = (Vec::new(), PayloadProtocol::DATA);
-        Ok(Self { pool, target, stream, state, announced: None, undelivered, payload_protocol })
+        let required = stream.security().clone();
+        let announced = None;
+        Ok(Self {
+            pool,
+            target,
+            stream,
+            state,
+            announced,
+            undelivered,
+            received: VecDeque::new(),
+            payload_protocol,
+            connector,
+            required,
+        })
+    }
+
+    pub(crate) async fn open(pool: Pool) -> Result<Self, ConnectError> {
+        Self::begin(pool, Connector::default()).await
+    }
+
+    pub(crate) async fn open_by<F, C>(pool: Pool, connect: F) -> Result<Self, ConnectError>
+    where
+        F: Fn(Target) -> C + Send + Sync + 'static,
+        C: Future<Output = io::Result<Connection>> + Send + 'static,
+    {
+        Self::begin(pool, Connector::new(connect)).await
+    }
+
+    /// What is known for sure of the element that the session is with.
+    #[must_use]
+    pub const fn security(&self) -> &PeerIdentity {
+        self.stream.security()
+    }
+
+    /// Lets the session go on with elements that are less secure than the first one was: by default it does not (RFC 5355 §2.9).
+    pub fn allow_less_security(&mut self) {
+        self.required = PeerIdentity::Anonymous;
     }
 
     /// The element that the session is with.
@@ -110,10 +159,14 @@ impl Session {
     /// When no element can be reached, or the element does not speak sessions.
     pub async fn recv(&mut self) -> Result<SessionEvent, SessionError> {
         loop {
+            if let Some(message) = self.received.pop_front() {
+                return Ok(SessionEvent::Message(message));
+            }
             if let Some((from, to)) = self.announced.take() {
                 let cookie_echoed = self.state.cookie().is_some();
                 let undelivered = std::mem::take(&mut self.undelivered);
-                return Ok(SessionEvent::FailedOver { from, to, cookie_echoed, undelivered });
+                let security = self.security().clone();
+                return Ok(SessionEvent::FailedOver { from, to, cookie_echoed, undelivered, security });
             }
             if let Some(message) = self.next_message().await? {
                 return Ok(SessionEvent::Message(message));
@@ -131,6 +184,8 @@ impl Session {
     pub async fn request(&mut self, message: &[u8], limit: Duration) -> Result<Bytes, SessionError> {
         let (started, patience) = (Instant::now(), self.pool.user().inner.patience);
         loop {
+            // Before the element's end can be noticed by sending: over TCP, that loses what is not read yet.
+            self.take_what_has_come().await;
             self.send(message).await?;
             let deadline = Instant::now() + limit;
             match timeout_at(deadline, self.next_message()).await {
@@ -153,8 +208,10 @@ impl Session {
     /// When no element can be reached. The session may be tried again later.
     pub async fn fail_over(&mut self) -> Result<(), ConnectError> {
         let failed = self.target.identifier();
+        self.take_what_has_come().await;
         self.target.report_unreachable();
-        let (stream, target) = connect(&self.pool, &self.state, &[failed]).await?;
+        let (stream, target) =
+            connect(&self.pool, &self.state, &[failed], &self.connector, &self.required).await?;
         info!(pool = %self.pool.handle(), from = %failed, to = %target.identifier(), "session failed over");
         // Several fail-overs in a row are one to the application.
         let from = self.announced.map_or(failed, |(from, _)| from);
@@ -163,6 +220,19 @@ impl Session {
         self.target = target;
         self.undelivered.append(&mut failed.undelivered().await);
         Ok(())
+    }
+
+    /// Reads what the element has sent up to now, without waiting: its last cookie may be behind the last message that anybody
+    /// has waited for. Messages are kept for [`recv`](Self::recv): those that come unasked are no answer to the next request.
+    async fn take_what_has_come(&mut self) {
+        while self.received.len() < UNASKED {
+            let Ok(Ok(Some(frame))) = timeout(Duration::ZERO, self.stream.recv()).await else { return };
+            if frame.protocol.is_control() {
+                self.control(&frame.payload).await;
+            } else {
+                self.received.push_back(frame.payload);
+            }
+        }
     }
 
     /// The next message; `None` when the session had to fail over instead.
@@ -182,16 +252,25 @@ impl Session {
             if !frame.protocol.is_control() {
                 return Ok(Some(frame.payload));
             }
-            match self.state.handle_control(&frame.payload) {
-                UserControl::Fault(ControlFault { fault, answer, .. }) => {
-                    debug!(peer = %self.stream.peer(), %fault, "control message");
-                    if let Some(answer) = answer {
-                        // A broken connection shows with the next frame.
-                        let _ = self.stream.answer(&answer).await;
-                    }
+            self.control(&frame.payload).await;
+        }
+    }
+
+    /// Takes a message of the control channel.
+    async fn control(&mut self, message: &[u8]) {
+        if let Some(report) = self.state.report(message) {
+            // A broken connection shows with the next frame.
+            let _ = self.stream.answer(&report).await;
+        }
+        match self.state.handle_control(message) {
+            UserControl::Fault(ControlFault { fault, answer, .. }) => {
+                debug!(peer = %self.stream.peer(), %fault, "control message");
+                if let Some(answer) = answer {
+                    // A broken connection shows with the next frame.
+                    let _ = self.stream.answer(&answer).await;
                 }
-                control => debug!(peer = %self.stream.peer(), ?control, "control message"),
             }
+            control => debug!(peer = %self.stream.peer(), ?control, "control message"),
         }
     }
 }
@@ -201,19 +280,39 @@ async fn connect(
     pool: &Pool,
     state: &UserSession,
     failed: &[PeIdentifier],
+    connector: &Connector,
+    required: &PeerIdentity,
 ) -> Result<(FrameStream, Target), ConnectError> {
-    let mut preferred = state.fail_over(failed).cloned();
+    let (started, patience) = (Instant::now(), pool.user().inner.patience);
     let mut avoided = failed.to_vec();
     loop {
-        let connected = match preferred.take().map(|element| pool.target(element)) {
-            Some(target) => match target.open().await {
+        let connected = match state.fail_over(&avoided).cloned().map(|element| pool.target(element)) {
+            Some(target) => match connector.connect(&target).await {
                 Ok(connection) => (connection, target),
-                Err(_) => continue,
+                Err(error) => {
+                    debug!(element = %target.identifier(), %error, "preferred element not reachable");
+                    target.report_unreachable();
+                    avoided.push(target.identifier());
+                    continue;
+                }
             },
-            None => pool.reach(&avoided, async |target: &Target| target.open().await).await?,
+            None => pool.reach(&avoided, async |target: &Target| connector.connect(target).await).await?,
         };
         let (connection, target) = connected;
-        match open(connection, pool, state).await {
+        if !is_as_secure(connection.security(), required) {
+            if started.elapsed() >= patience {
+                let (pool_handle, element) = (pool.handle().clone(), target.identifier());
+                return Err(ConnectError::LessSecure { pool_handle, element });
+            }
+            debug!(element = %target.identifier(), "element passed over: it is less secure");
+            if avoided.contains(&target.identifier()) {
+                sleep(target.profile().retry_pause()).await;
+            } else {
+                avoided.push(target.identifier());
+            }
+            continue;
+        }
+        match open(connection, &target, state).await {
             Ok(stream) => return Ok((stream, target)),
             Err(error) => {
                 debug!(element = %target.identifier(), %error, "element lost at once");
@@ -224,11 +323,13 @@ async fn connect(
     }
 }
 
-/// Sends the cookie, and whatever else has to come first, on a new connection (RFC 5352 §3.8).
-async fn open(connection: Connection, pool: &Pool, state: &UserSession) -> io::Result<FrameStream> {
-    let mut stream = FrameStream::new(connection, pool.profile())?;
-    for message in state.opening() {
-        stream.send(PayloadProtocol::ASAP, &message).await?;
+/// Sends the cookie, and whatever else has to come first, on the control channel of a new connection (RFC 5352 §3.8).
+async fn open(connection: Connection, target: &Target, state: &UserSession) -> io::Result<FrameStream> {
+    let mut stream = FrameStream::new(connection, target.transport(), target.profile())?;
+    if stream.has_control_channel() {
+        for message in state.opening() {
+            stream.send(PayloadProtocol::ASAP, &message).await?;
+        }
     }
     Ok(stream)
 }

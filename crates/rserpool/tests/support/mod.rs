@@ -1,9 +1,15 @@
 //! What the end-to-end tests share: registrars, elements and users on loopback with the fast timers, and waiting for conditions.
+//!
+//! With `RSERPOOL_TEST_SCHEME=sctp` in the environment registrars are reached over SCTP, and sessions run over it. That is for
+//! kernels that have it: see `interop/tests/stack.rs`.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::expect_used, reason = "in tests, a panic is the report")]
 use std::time::Duration;
 
-use rserpool::{Endpoint, PoolElement, PoolElementBuilder, PoolUser, Registrar, ServerId, TimerProfile};
+use rserpool::{
+    Connection, Endpoint, PoolElement, PoolElementBuilder, PoolUser, Registrar, ServerId, TimerProfile,
+    Transport,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -12,12 +18,22 @@ use tokio::time::{Instant, sleep};
 /// How long anything may take before a test fails. Generous: only a defect makes a test wait for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether links and sessions are to run over SCTP.
+pub(crate) fn over_sctp() -> bool {
+    std::env::var_os("RSERPOOL_TEST_SCHEME").is_some_and(|scheme| scheme == "sctp")
+}
+
+/// A free port for a registrar.
+fn anywhere() -> &'static str {
+    if over_sctp() { "sctp://127.0.0.1:0" } else { "tcp://127.0.0.1:0" }
+}
+
 /// A registrar that joins `peers`, ready.
 pub(crate) async fn registrar(id: u32, peers: &[&Registrar]) -> Registrar {
     let mut builder = Registrar::builder()
         .server_id(ServerId(id))
-        .asap("tcp://127.0.0.1:0")
-        .enrp("tcp://127.0.0.1:0")
+        .asap(anywhere())
+        .enrp(anywhere())
         .timers(TimerProfile::Fast);
     for peer in peers {
         builder = builder.peer(peer.enrp_endpoint().expect("an ENRP endpoint").clone());
@@ -46,10 +62,68 @@ pub(crate) fn element(
     registrars: &[&Registrar],
     listener: &TcpListener,
 ) -> PoolElementBuilder {
-    PoolElement::builder(pool)
-        .registrars(asap(registrars))
-        .timers(TimerProfile::Fast)
-        .transport(listener.local_addr().expect("a bound listener"))
+    element_at(pool, registrars, listener.local_addr().expect("a bound listener"))
+}
+
+pub(crate) fn element_at(
+    pool: &'static str,
+    registrars: &[&Registrar],
+    transport: impl Into<Transport>,
+) -> PoolElementBuilder {
+    PoolElement::builder(pool).registrars(asap(registrars)).timers(TimerProfile::Fast).transport(transport)
+}
+
+/// Where an element accepts connections for sessions.
+pub(crate) enum SessionListener {
+    Tcp(TcpListener),
+    #[cfg(target_os = "linux")]
+    Sctp(rserpool::sctp::SctpListener),
+}
+
+impl SessionListener {
+    /// Listens at a free port.
+    pub(crate) async fn bind() -> Self {
+        #[cfg(target_os = "linux")]
+        if over_sctp() {
+            let free = "127.0.0.1:0".parse().expect("an address");
+            let settings = TimerProfile::Fast.sctp_socket();
+            return Self::Sctp(
+                rserpool::sctp::SctpListener::bind(&[free], &settings).expect("SCTP in this kernel"),
+            );
+        }
+        Self::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a free port"))
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().expect("a bound listener").into(),
+            #[cfg(target_os = "linux")]
+            Self::Sctp(listener) => {
+                let address = listener.local_addrs().expect("a bound listener")[0];
+                let (port, addresses) = (address.port(), vec![address.ip()]);
+                let transport_use = rserpool::wire::TransportUse::DataAndControl;
+                Transport::Sctp { port, transport_use, addresses }
+            }
+        }
+    }
+
+    pub(crate) async fn accept(&self) -> std::io::Result<Connection> {
+        match self {
+            Self::Tcp(listener) => Ok(listener.accept().await?.0.into()),
+            #[cfg(target_os = "linux")]
+            Self::Sctp(listener) => Ok(listener.accept().await.map_err(std::io::Error::other)?.0.into()),
+        }
+    }
+}
+
+/// Whether nobody listens there any more.
+pub(crate) fn is_free(endpoint: &Endpoint) -> bool {
+    let address = endpoint.socket_addresses().next().flatten().expect("an address");
+    #[cfg(target_os = "linux")]
+    if over_sctp() {
+        return rserpool::sctp::SctpListener::bind(&[address], &TimerProfile::Fast.sctp_socket()).is_ok();
+    }
+    std::net::TcpListener::bind(address).is_ok()
 }
 
 /// An element that echoes bytes, until killed.

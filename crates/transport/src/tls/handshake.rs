@@ -33,11 +33,12 @@ pub(super) async fn connect(
             let name = server_name(remote, socket)?;
             let mut engine = Engine::client(config, name.clone())?;
             shake(socket, &mut engine, BytesMut::new()).await?;
-            let identity = match name {
-                ServerName::DnsName(name) => canonical(name.as_ref()),
-                // One node is to have one name in both directions: that of its certificate, if it has one.
-                _ => proven_name(&engine)?.ok_or(HandshakeError::Nameless)?,
+            // One node is to have one name in both directions: the first of its certificate.
+            let asked_for = match &name {
+                ServerName::DnsName(name) => Some(canonical(name.as_ref())),
+                _ => None,
             };
+            let identity = proven_name(&engine)?.or(asked_for).ok_or(HandshakeError::Nameless)?;
             Ok((engine, PeerIdentity::Authenticated(identity)))
         }
         #[cfg(feature = "psk")]

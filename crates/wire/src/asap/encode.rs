@@ -71,7 +71,7 @@ impl Message<'_> {
             }),
             Self::ServerAnnounce(m) => w.message(mt::SERVER_ANNOUNCE, 0, |w| {
                 w.u32(m.server.0);
-                m.transports.iter().try_for_each(|transport| transport.write(w))
+                m.transports.iter().try_for_each(|transport| transport.write_for_registrars(w))
             }),
             Self::Cookie(m) => w.message(mt::COOKIE, 0, |w| write_cookie(w, m.cookie)),
             Self::CookieEcho(m) => w.message(mt::COOKIE_ECHO, 0, |w| write_cookie(w, m.cookie)),

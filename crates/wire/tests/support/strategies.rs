@@ -85,7 +85,7 @@ fn life(dialect: Dialect) -> impl Strategy<Value = RegistrationLife> {
 }
 
 pub(crate) fn element(dialect: Dialect) -> BoxedStrategy<PoolElement> {
-    (identifier(), server_id(), life(dialect), transport(), policy(), option::of(transport()))
+    (identifier(), server_id(), life(dialect), transport(), policy(), option::of(tcp_or_sctp()))
         .prop_map(|(identifier, home, life, user_transport, policy, asap_transport)| PoolElement {
             identifier,
             home,
@@ -172,7 +172,7 @@ pub(crate) fn cookie() -> impl Strategy<Value = Vec<u8>> {
 pub(crate) fn enrp(dialect: Dialect) -> BoxedStrategy<enrp::Message<'static>> {
     use enrp::Body;
     let information = || {
-        (server_id(), transport())
+        (server_id(), tcp_or_sctp())
             .prop_map(|(identifier, transport)| ServerInformation { identifier, transport })
     };
     let entry = (pool_handle(), vec(element(dialect), 0..3))

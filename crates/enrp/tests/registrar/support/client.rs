@@ -63,6 +63,30 @@ impl Net {
         id
     }
 
+    /// A client that speaks for the registrar of the same number, linked to another one and known to it.
+    pub(crate) fn peer_at(&mut self, n: u32, registrar: u32) -> ClientId {
+        let id = self.client(n);
+        self.connect(id, registrar, Protocol::Enrp);
+        self.send_presence(id);
+        id
+    }
+
+    pub(crate) fn send_presence(&mut self, peer: ClientId) {
+        let presence = enrp::Presence { reply_required: false, checksum: None, information: None };
+        self.send_enrp(peer, peer.0, enrp::Body::Presence(presence));
+    }
+
+    /// Takes what a client has received: of the ENRP messages, what `look` makes of them.
+    pub(crate) fn look_at_enrp<T>(
+        &mut self,
+        client: ClientId,
+        mut look: impl FnMut(enrp::Message<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let answers = self.answers(client);
+        let decoded = answers.iter().map(|bytes| enrp::decode(bytes, Dialect::Rfc).expect("well-formed"));
+        decoded.filter_map(|decoded| look(decoded.message)).collect()
+    }
+
     pub(crate) fn connect(&mut self, client: ClientId, registrar: u32, protocol: Protocol) {
         let link = self.accept();
         let port = if protocol == Protocol::Asap { ASAP_PORT } else { ENRP_PORT };

@@ -59,6 +59,8 @@ pub(crate) struct Net {
     pub(crate) silent: BTreeSet<Node>,
     /// Registrars that are linked over SCTP; the others are over TCP.
     pub(crate) over_sctp: BTreeSet<ServerId>,
+    /// Who proves to be what on links; the others prove nothing.
+    identities: BTreeMap<Node, PeerIdentity>,
     /// Pairs that cannot reach each other.
     cuts: BTreeSet<(Node, Node)>,
     sequence: u64,
@@ -101,6 +103,7 @@ impl Net {
             groups: Vec::new(),
             silent: BTreeSet::new(),
             over_sctp: BTreeSet::new(),
+            identities: BTreeMap::new(),
             cuts: BTreeSet::new(),
             sequence: 0,
             accepted: 0,
@@ -158,6 +161,11 @@ impl Net {
     pub(crate) fn crash(&mut self, id: u32) {
         self.registrars.remove(&ServerId(id));
         self.break_links(|node| node == Node::Registrar(ServerId(id)), |_| true);
+    }
+
+    /// Lets a node prove from now on that it is this.
+    pub(crate) fn identify(&mut self, node: Node, name: &str) {
+        self.identities.insert(node, PeerIdentity::Authenticated(name.into()));
     }
 
     /// Makes two nodes unreachable for each other, and breaks their links.
@@ -304,7 +312,8 @@ impl Net {
             Node::Registrar(id) => {
                 let (now, silent) = (self.now, self.silent.contains(&node));
                 let Some(registrar) = self.registrars.get_mut(&id) else { return };
-                let identity = PeerIdentity::Anonymous;
+                let proven = self.wires.get(end).and_then(|(other, _)| self.identities.get(other));
+                let identity = proven.cloned().unwrap_or_default();
                 let scheme = if self.over_sctp.contains(&id) { Scheme::Sctp } else { Scheme::Tcp };
                 let remote;
                 let bytes_held;
