@@ -19,8 +19,8 @@ pub fn test_programs(manifest: &Path, package: &str) -> io::Result<Vec<PathBuf>>
     build(&["test", "--no-run", "-p", package], manifest, is_test)
 }
 
-/// Builds the `rserpool` command of the project that this package belongs to, and returns it. What `RSERPOOL_COMMAND` names
-/// is taken instead.
+/// Builds the `rserpool` command of the project that this package belongs to, and returns it; beside it is then
+/// `rserpool-peer`. What `RSERPOOL_COMMAND` names is taken instead.
 ///
 /// # Errors
 /// If it cannot be built; why is on standard error.
@@ -30,7 +30,10 @@ pub fn project_command() -> io::Result<PathBuf> {
     }
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let is_command = |message: &Value| message.pointer("/target/name").is_some_and(|name| name == "rserpool");
-    let built = build(&["build", "-p", "rserpool-cli"], &manifest, is_command)?;
+    // As optimized as this program: what is measured is worth as much as what measures.
+    let profile = if cfg!(debug_assertions) { "--profile=dev" } else { "--profile=release" };
+    let programs = ["build", "-p", "rserpool-cli", "-p", "rserpool-interop-peers", profile];
+    let built = build(&programs, &manifest, is_command)?;
     built.into_iter().next().ok_or_else(|| io::Error::other("rserpool-cli has no program `rserpool`"))
 }
 

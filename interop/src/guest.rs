@@ -1,5 +1,5 @@
-//! The guest's side: the first process of the kernel. It mounts what is missing, loads SCTP, lays out the network, runs the
-//! commands, and powers off.
+//! The guest's side: the first process of the kernel, or of namespaces on this machine's own. It mounts what is missing, loads
+//! SCTP, lays out the network, runs the commands, and powers off.
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -13,12 +13,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::job::{Files, INSIDE, JOB_VARIABLE, Job, LAB_VARIABLE, OUTPUT_ENDS, OUTPUT_FOLLOWS};
+use crate::kernel::Kernel;
 use crate::machine::TIMED_OUT;
 use crate::network::{self, Network};
 
 /// In the order in which they need each other. Without `hmac` and `md5`, SCTP cannot listen. Not all kernels have all of
 /// them as modules.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     "hmac",
     "md5",
     "sha1_generic",
@@ -35,6 +36,7 @@ const MODULES: [&str; 16] = [
     "iptable_filter",
     "xt_tcpudp",
     "xt_sctp",
+    "xt_statistic",
 ];
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -42,13 +44,16 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The status of commands that could not even be started.
 const NOT_RUN: i32 = 125;
 
-/// If this process is the first process of a kernel that was booted for a job, does the job, and does not return.
+/// If this process is the first one of a kernel, or of namespaces, for a job, does the job, and does not return.
 pub fn run_as_first_process() {
     if std::process::id() != 1 || std::env::var_os(JOB_VARIABLE).is_none() {
         return;
     }
+    let mut kernel = Kernel::UserMode;
     let ended = Files::of_environment().and_then(|files| {
-        let status = run(&files).unwrap_or_else(|error| {
+        let job = Job::read(&files)?;
+        kernel = job.kernel;
+        let status = run(&job, &files).unwrap_or_else(|error| {
             println!("[lab] {error}");
             NOT_RUN
         });
@@ -56,6 +61,9 @@ pub fn run_as_first_process() {
     });
     if let Err(error) = ended {
         println!("[lab] the status could not be written: {error}");
+    }
+    if kernel == Kernel::Own {
+        std::process::exit(0);
     }
     // The files are in this kernel's cache until then.
     rustix::fs::sync();
@@ -66,22 +74,26 @@ pub fn run_as_first_process() {
     }
 }
 
-fn run(files: &Files) -> io::Result<i32> {
-    let job = Job::read(files)?;
+fn run(job: &Job, files: &Files) -> io::Result<i32> {
     mount("proc", "/proc", "proc", MountFlags::empty(), None)?;
     mount("sys", "/sys", "sysfs", MountFlags::empty(), None)?;
     // The host's is not for this kernel: namespaces and locks are kept there.
     mount("tmp", "/run", "tmpfs", MountFlags::empty(), None)?;
-    load_modules()?;
+    if job.kernel == Kernel::UserMode {
+        load_modules()?;
+    }
     network::ip(&["link", "set", "lo", "up", "multicast", "on"])?;
-    let network = Network::lay_out(job.hosts, job.networks)?;
-    let captures = start_captures(files, &network)?;
+    let network = Network::lay_out(job, files)?;
+    let captures = match job.kernel {
+        Kernel::UserMode => start_captures(files, &network)?,
+        Kernel::Own => Vec::new(),
+    };
 
     println!("{OUTPUT_FOLLOWS}");
     let deadline = Instant::now() + job.time_limit;
     let mut first_failure = 0;
     for command in &job.commands {
-        let status = run_command(command, &job, files, deadline)?;
+        let status = run_command(command, job, files, deadline)?;
         if first_failure == 0 {
             first_failure = status;
         }
@@ -138,6 +150,8 @@ fn run_command(words: &[String], job: &Job, files: &Files, deadline: Instant) ->
         .env(JOB_VARIABLE, &files.job)
         .envs(&job.environment)
         .stdin(Stdio::null())
+        // What stands for the console on this machine's own kernel is standard output alone.
+        .stderr(io::stdout())
         .process_group(0)
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::Kernel;
+
 /// Names the file to the first process, through the kernel's command line, and to the commands.
 pub(crate) const JOB_VARIABLE: &str = "RSERPOOL_LAB_JOB";
 
@@ -23,6 +25,7 @@ pub(crate) const OUTPUT_ENDS: &str = "[lab] output ends";
 /// What is to be done in the guest.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Job {
+    pub(crate) kernel: Kernel,
     /// Run one after the other, all of them.
     pub(crate) commands: Vec<Vec<String>>,
     pub(crate) directory: PathBuf,

@@ -5,17 +5,17 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::job::{Files, JOB_VARIABLE, Job, OUTPUT_ENDS, OUTPUT_FOLLOWS};
+use crate::cargo::COMMAND_VARIABLE;
+use crate::job::{Files, Job, OUTPUT_ENDS, OUTPUT_FOLLOWS};
+use crate::kernel::Kernel;
 
-const KERNEL: &str = "linux.uml";
-const NEEDED: [&str; 4] = [KERNEL, "modprobe", "ip", "tcpdump"];
 const ADVICE: &str = "apt-get install user-mode-linux kmod iproute2 tcpdump iptables, \
     and rsplib-registrar rsplib-services rsplib-tools for the reference implementation";
 
@@ -36,6 +36,11 @@ const OVERHEAD: Duration = Duration::from_secs(40);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Machine {
+    /// Which kernel it is. Default user-mode Linux, which is booted.
+    pub kernel: Kernel,
+    /// The program that is the first process; it has to begin with [`run_as_first_process`](crate::run_as_first_process).
+    /// Default the one named `lab` that lies beside this program, or above it.
+    pub first_process: Option<PathBuf>,
     /// How many hosts there are, as network namespaces `n1`, `n2` and so on. Default 0: commands run in the one namespace
     /// that there is.
     pub hosts: u8,
@@ -43,7 +48,7 @@ pub struct Machine {
     pub networks: u8,
     /// How long the commands may take, all together. Default 2 minutes.
     pub time_limit: Duration,
-    /// How much memory the kernel has, as `mem=` takes it. Default `512M`.
+    /// How much memory user-mode Linux has, as `mem=` takes it. Default `512M`.
     pub memory: String,
     /// Variables for the commands, in addition to `PATH` and `HOME`.
     pub environment: BTreeMap<String, String>,
@@ -52,6 +57,8 @@ pub struct Machine {
 impl Default for Machine {
     fn default() -> Self {
         Self {
+            kernel: Kernel::default(),
+            first_process: None,
             hosts: 0,
             networks: 1,
             time_limit: Duration::from_secs(120),
@@ -87,9 +94,24 @@ pub enum LabError {
         /// The program.
         program: &'static str,
     },
-    /// The kernel ended without having run the commands, or took too long for it.
-    #[error("user-mode Linux did not get to the end; it said:\n{log}\n(files: {folder})")]
-    Boot {
+    /// Namespaces cannot be made.
+    #[error(
+        "networks on this machine's own kernel need root, and leave to make namespaces (`unshare --net --mount --pid`)"
+    )]
+    NotPermitted,
+    /// The kernel ended by itself before the commands had: it crashed, or was killed.
+    #[error("the kernel died ({how}); it said:\n{log}\n(files: {folder})")]
+    Died {
+        /// How it ended.
+        how: ExitStatus,
+        /// The kernel's output.
+        log: String,
+        /// Where its files are.
+        folder: PathBuf,
+    },
+    /// The kernel took too long: it did not even end the commands at their time limit.
+    #[error("the kernel did not get to the end in time; it said:\n{log}\n(files: {folder})")]
+    Stuck {
         /// The kernel's output.
         log: String,
         /// Where its files are.
@@ -105,9 +127,9 @@ pub enum LabError {
     },
 }
 
-/// What is needed and not installed.
+/// What is needed for user-mode Linux and not installed.
 pub fn missing() -> Option<LabError> {
-    missing_of(&NEEDED)
+    Kernel::UserMode.missing()
 }
 
 /// Which of these programs is not installed.
@@ -117,20 +139,21 @@ pub(crate) fn missing_of(programs: &[&'static str]) -> Option<LabError> {
 }
 
 impl Machine {
-    /// Boots the kernel, runs `commands` in this process's folder, and waits for their end. What they write, to standard
+    /// Boots the kernel, or makes namespaces, runs `commands` in this process's folder, and waits for their end. What they write, to standard
     /// output or standard error, goes to this process's standard output. `name` is for the folder.
     ///
     /// # Errors
     /// If the commands could not be run to their end. That they fail, or are ended because of the time limit, is an
     /// [`Outcome`].
     pub fn run<S: AsRef<str>, C: AsRef<[S]>>(&self, name: &str, commands: &[C]) -> Result<Outcome, LabError> {
-        if let Some(missing) = missing() {
+        if let Some(missing) = self.kernel.missing() {
             return Err(missing);
         }
         let folder = new_folder(name).map_err(during("make a folder for the run"))?;
         let files = Files::in_folder(&folder);
         let mut kept = Kept { folder: folder.clone(), keep: true };
         let job = Job {
+            kernel: self.kernel,
             commands: commands.iter().map(words).collect(),
             directory: std::env::current_dir().map_err(during("find the current folder"))?,
             environment: self.environment.clone(),
@@ -143,39 +166,46 @@ impl Machine {
         let ended = self.follow(&mut kernel, &files);
         // Whatever happened: no part of the kernel is left.
         let _ = kill_process_group(Pid::from_child(&kernel), Signal::KILL);
-        kernel.wait().map_err(during("wait for the kernel"))?;
-        ended.map_err(during("read the kernel's output"))?;
+        let how = kernel.wait().map_err(during("wait for the kernel"))?;
+        let in_time = ended.map_err(during("read the kernel's output"))?;
 
         let status = fs::read_to_string(&files.status).ok().and_then(|text| text.trim().parse().ok());
         let Some(status) = status else {
             let log = fs::read(&files.boot_log).unwrap_or_default();
-            return Err(LabError::Boot { log: String::from_utf8_lossy(&log).into_owned(), folder });
+            let log = String::from_utf8_lossy(&log).into_owned();
+            return Err(if in_time {
+                LabError::Died { how, log, folder }
+            } else {
+                LabError::Stuck { log, folder }
+            });
         };
         kept.keep = status != 0;
         Ok(Outcome { status, kept })
     }
 
+    /// Lets commands inside use this program as the project's command.
+    pub fn use_command(&mut self, program: &Path) {
+        let program = program.to_string_lossy().into_owned();
+        self.environment.insert(COMMAND_VARIABLE.to_owned(), program);
+    }
+
     fn boot(&self, files: &Files) -> Result<Child, LabError> {
         let log = || File::options().create(true).append(true).open(&files.boot_log);
-        let init = lab_program().map_err(during("find the `lab` program"))?;
-        let mut command = Command::new(KERNEL);
+        let first = match &self.first_process {
+            Some(program) => program.clone(),
+            None => lab_program().map_err(during("find the `lab` program"))?,
+        };
+        let mut command = self.kernel.command(&self.memory, &first, files);
         command
-            .arg(format!("mem={}", self.memory))
-            .args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "quiet"])
-            // The console is standard output; there is no input, and there are no other terminals.
-            .args(["con=null", "con0=null,fd:1", "ssl=null"])
-            .arg(format!("init={}", init.display()))
-            .arg(format!("{JOB_VARIABLE}={}", files.job.display()))
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log().map_err(during("write the kernel's log"))?)
             .process_group(0);
-        command.spawn().map_err(during("start linux.uml"))
+        command.spawn().map_err(during("start the kernel"))
     }
 
-    /// Forwards what the commands write until the kernel ends, or the time is over.
-    fn follow(&self, kernel: &mut Child, files: &Files) -> io::Result<()> {
-        let Some(output) = kernel.stdout.take() else { return Ok(()) };
+    /// Forwards what the commands write until the kernel ends, or the time is over; whether it ended in time.
+    fn follow(&self, kernel: &mut Child, files: &Files) -> io::Result<bool> {
+        let Some(output) = kernel.stdout.take() else { return Ok(true) };
         let mut log = File::options().append(true).open(&files.boot_log)?;
         let (end, ended) = mpsc::channel();
         // Lives until the output ends, and it does when the kernel is killed.
@@ -184,10 +214,14 @@ impl Machine {
             let _ = end.send(());
             result
         });
-        if ended.recv_timeout(self.time_limit + OVERHEAD).is_err() {
+        let in_time = ended.recv_timeout(self.time_limit + OVERHEAD).is_ok();
+        if !in_time {
             let _ = kill_process_group(Pid::from_child(kernel), Signal::KILL);
         }
-        forwarding.join().unwrap_or_else(|_| Err(io::Error::other("the forwarding thread panicked")))
+        let forwarded = forwarding.join();
+        forwarded
+            .unwrap_or_else(|_| Err(io::Error::other("the forwarding thread panicked")))
+            .map(|()| in_time)
     }
 }
 

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rserpool_interop::{Machine, run_as_first_process, test_programs};
+use rserpool_interop::{Machine, Suite, run_as_first_process, test_programs};
 
 const USAGE: &str = "\
 Runs commands inside user-mode Linux, whose kernel has SCTP, on the files of this machine.
 
   lab run [OPTION]... -- COMMAND [ARGUMENT]...     runs a command; its status is that of lab
   lab test [OPTION]... PACKAGE [-- ARGUMENT]...    builds the tests of a package of the project, and runs them inside
+  lab suite [--kernels N] [FILTER]                 runs the tests of the laboratory itself, N at once; those whose names
+                                                   contain FILTER
   lab reach ADDRESS                                whether that host answers at all; status 0 or 1
   lab get HOST:PORT PATH                           what is served there over HTTP
 
@@ -46,6 +48,9 @@ fn run(arguments: Vec<String>) -> Result<i32, Problem> {
         let (server, path) = (arguments.next().ok_or(USAGE)?, arguments.next().ok_or(USAGE)?);
         println!("{}", get(&server, &path)?);
         return Ok(0);
+    }
+    if verb == "suite" {
+        return suite(arguments);
     }
     let mut machine = Machine::default();
     let (mut keep, mut package, mut rest) = (false, None, Vec::new());
@@ -83,6 +88,18 @@ fn run(arguments: Vec<String>) -> Result<i32, Problem> {
         eprintln!("lab: status {}; log and captures: {}", outcome.status, outcome.kept.folder().display());
     }
     Ok(outcome.status)
+}
+
+fn suite(mut arguments: impl Iterator<Item = String>) -> Result<i32, Problem> {
+    let mut suite = Suite::default();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--kernels" => suite.kernels = arguments.next().ok_or(USAGE)?.parse()?,
+            filter if !filter.starts_with('-') => suite.filter = filter.to_owned(),
+            _ => return Err(format!("`{argument}` is not understood\n\n{USAGE}").into()),
+        }
+    }
+    Ok(i32::from(!suite.run()?))
 }
 
 /// Whether a host answers a datagram to a port on which nobody listens: it says so, if it is reached.

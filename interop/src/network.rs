@@ -3,12 +3,17 @@
 //! Host 3 is namespace `n3`; on network 1 it is 10.9.0.3 and fd00:9::3, on network 2 10.10.0.3 and fd00:a::3, and so on. The
 //! namespace of the bridges has no address there: it sees all packets, and is nobody.
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cargo::COMMAND_VARIABLE;
 use crate::job::{Files, Job};
@@ -18,6 +23,7 @@ use crate::job::{Files, Job};
 pub struct Network {
     hosts: u8,
     networks: u8,
+    folder: PathBuf,
 }
 
 impl Network {
@@ -26,12 +32,17 @@ impl Network {
     /// # Errors
     /// If this process is not inside.
     pub fn current() -> io::Result<Self> {
-        let job = Job::read(&Files::of_environment()?)?;
-        Ok(Self { hosts: job.hosts, networks: job.networks })
+        let files = Files::of_environment()?;
+        Ok(Self::of_job(&Job::read(&files)?, &files))
     }
 
-    pub(crate) fn lay_out(hosts: u8, networks: u8) -> io::Result<Self> {
-        let laid_out = Self { hosts, networks };
+    fn of_job(job: &Job, files: &Files) -> Self {
+        Self { hosts: job.hosts, networks: job.networks, folder: files.folder.clone() }
+    }
+
+    pub(crate) fn lay_out(job: &Job, files: &Files) -> io::Result<Self> {
+        let laid_out = Self::of_job(job, files);
+        let Self { hosts, networks, .. } = laid_out;
         if hosts == 0 {
             return Ok(laid_out);
         }
@@ -57,15 +68,21 @@ impl Network {
         let (namespace, interface, port) = (namespace(host), interface(network), port(host, network));
         ip(&["link", "add", &port, "type", "veth", "peer", "name", &interface, "netns", &namespace])?;
         ip(&["link", "set", &port, "master", &bridge(network), "up"])?;
-        let [v4, v6] = self.addresses(host, network);
-        ip(&["-n", &namespace, "addr", "add", &format!("{v4}/24"), "dev", &interface])?;
-        // No duplicate address detection: the address could not be used for a second.
-        ip(&["-n", &namespace, "addr", "add", &format!("{v6}/64"), "dev", &interface, "nodad"])?;
+        self.number(host, network, host)?;
         ip(&["-n", &namespace, "link", "set", &interface, "up", "multicast", "on"])?;
         if network == 1 {
             ip(&["-n", &namespace, "route", "add", "224.0.0.0/4", "dev", &interface])?;
         }
         Ok(())
+    }
+
+    /// Gives a host the addresses of the number `like`.
+    pub(crate) fn number(&self, host: u8, network: u8, like: u8) -> io::Result<()> {
+        let (namespace, interface) = (namespace(host), interface(network));
+        let [v4, v6] = self.addresses(like, network);
+        ip(&["-n", &namespace, "addr", "add", &format!("{v4}/24"), "dev", &interface])?;
+        // No duplicate address detection: the address could not be used for a second.
+        ip(&["-n", &namespace, "addr", "add", &format!("{v6}/64"), "dev", &interface, "nodad"])
     }
 
     /// How many hosts there are.
@@ -78,6 +95,11 @@ impl Network {
         self.networks
     }
 
+    /// Where to leave what is to be read when the test fails.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The addresses of a host on a network; both count from 1.
     pub fn addresses(&self, host: u8, network: u8) -> [IpAddr; 2] {
         let site = network.saturating_add(8);
@@ -85,6 +107,22 @@ impl Network {
             Ipv4Addr::new(10, site, 0, host).into(),
             Ipv6Addr::new(0xfd00, site.into(), 0, 0, 0, 0, 0, host.into()).into(),
         ]
+    }
+
+    /// Runs `body` on a thread that is on a host: the sockets that it opens are that host's.
+    ///
+    /// # Errors
+    /// If there is no such host.
+    pub fn within<T: Send>(&self, host: u8, body: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let namespace = File::open(format!("/run/netns/{}", namespace(host)))?;
+        let entered = move || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(body())
+        };
+        thread::scope(|scope| match scope.spawn(entered).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
     }
 
     /// A command that will run on a host.
@@ -96,7 +134,7 @@ impl Network {
 
     /// The project's command, to run on a host. Needs [`Lab::needs_command`](crate::Lab::needs_command).
     pub fn rserpool(&self, host: u8) -> Command {
-        self.on(host, std::env::var_os(COMMAND_VARIABLE).unwrap_or_else(|| "rserpool".into()))
+        self.on(host, project_command_inside())
     }
 
     /// Pulls a host's cable: its packets on this network, and those to it, vanish without a sound.
@@ -124,6 +162,11 @@ impl Network {
     pub fn heal(&self, host: u8, network: u8) -> io::Result<()> {
         ip(&["link", "set", &port(host, network), "master", &bridge(network)])
     }
+}
+
+/// Where the project's command is, to those inside.
+pub(crate) fn project_command_inside() -> PathBuf {
+    std::env::var_os(COMMAND_VARIABLE).unwrap_or_else(|| "rserpool".into()).into()
 }
 
 /// A process that is ended with the value, at the latest.
@@ -198,11 +241,11 @@ fn other_side(network: u8) -> String {
     format!("br{network}other")
 }
 
-fn namespace(host: u8) -> String {
+pub(crate) fn namespace(host: u8) -> String {
     format!("n{host}")
 }
 
-fn interface(network: u8) -> String {
+pub(crate) fn interface(network: u8) -> String {
     format!("eth{network}")
 }
 

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use crate::job::Files;
 use crate::lab::Lab;
 use crate::machine::lab_program;
-use crate::network::{Network, Running};
+use crate::network::{Network, Running, project_command_inside};
 use crate::tshark::no_message_is_objectionable;
 
 /// Of the reference implementation, and what reads captures.
@@ -132,6 +132,18 @@ impl<'a> Hosts<'a> {
         self.start(name, host, &mut command)
     }
 
+    /// Starts an element or a user of ours that speaks a protocol of the reference implementation's examples, at the registrar
+    /// on host 1; see `peers/src/main.rs` for its other arguments.
+    pub fn peer(&self, host: u8, role: &str, arguments: &[&str]) -> Process {
+        let ([registrar, _], [address, _]) = (self.addresses(1, 1), self.addresses(host, 1));
+        let mut command = self.on(host, project_command_inside().with_file_name("rserpool-peer"));
+        command.arg(role).arg(format!("--registrar=sctp://{registrar}:3863"));
+        if role.ends_with("element") {
+            command.arg(format!("--listen={address}"));
+        }
+        self.start(role, host, command.args(arguments))
+    }
+
     /// Starts a program of the reference implementation on a host.
     pub fn rsplib(&self, host: u8, program: &str, arguments: &[&str]) -> Process {
         self.start(program, host, self.on(host, program).args(arguments).arg("-logcolor=off"))
@@ -140,19 +152,9 @@ impl<'a> Hosts<'a> {
     #[allow(clippy::panic, reason = "this is how a test fails")]
     fn start(&self, name: &str, host: u8, command: &mut Command) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let output = self.folder.join(format!("{number:02}-n{host}-{name}.log"));
-        let mut started = || {
-            let file = File::create(&output)?;
-            Running::start(
-                command
-                    .current_dir(&self.folder)
-                    .stdin(Stdio::piped())
-                    .stdout(file.try_clone()?)
-                    .stderr(file),
-            )
-        };
-        match started() {
-            Ok(running) => Process { running, output, seen: Cell::new(0) },
+        let output = format!("{number:02}-n{host}-{name}.log");
+        match Process::start(command.current_dir(&self.folder), self.folder.join(output)) {
+            Ok(process) => process,
             Err(error) => panic!("{command:?}: {error}"),
         }
     }
@@ -217,6 +219,16 @@ pub struct Process {
 
 #[allow(clippy::panic, reason = "this is how a test fails")]
 impl Process {
+    /// Starts a command whose output goes to this file.
+    ///
+    /// # Errors
+    /// If it cannot be started, or the file cannot be made.
+    pub fn start(command: &mut Command, output: PathBuf) -> std::io::Result<Self> {
+        let file = File::create(&output)?;
+        let running = Running::start(command.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file))?;
+        Ok(Self { running, output, seen: Cell::new(0) })
+    }
+
     /// Waits until it prints a line that contains `text`, after the last line that was waited for, and returns it.
     ///
     /// # Panics
@@ -272,6 +284,11 @@ impl Process {
         if !matches!(written, Some(Ok(()))) {
             panic!("{} does not read: {written:?}", self.output.display());
         }
+    }
+
+    /// Its number.
+    pub fn id(&mut self) -> u32 {
+        self.running.child().id()
     }
 
     /// Whether it still runs.

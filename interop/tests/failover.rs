@@ -77,9 +77,10 @@ fn registrars(hosts: &Hosts<'_>) -> (Process, Process) {
     (first, second)
 }
 
-/// On host 3. It knows the first registrar alone: any other has to tell it.
+/// On host 3, serving SCTP. It knows the first registrar alone: any other has to tell it.
 fn element(hosts: &Hosts<'_>, id: &str) -> Process {
-    let arguments = [&["pe", "--echo", "--pool=pool", "--id", id][..], &CONVENTIONS, &BOTH[..1]].concat();
+    let service = ["pe", "--echo", "--pool=pool", "--listen=sctp://10.9.0.3:0", "--id", id];
+    let arguments = [&service[..], &CONVENTIONS, &BOTH[..1]].concat();
     let element = hosts.rserpool(3, &arguments);
     element.prints("ready ");
     element

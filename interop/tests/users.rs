@@ -28,6 +28,27 @@ fn users_of_the_reference_implementation_reach_its_elements_through_our_registra
 }
 
 #[test]
+fn lines_go_over_sctp_between_users_and_elements_of_both() {
+    Scenario::new("lines_go_over_sctp_between_users_and_elements_of_both").hosts(4).run(|hosts| {
+        let _registrar = hosts.registrar(1, &[]);
+        let element = hosts
+            .rserpool(2, &["pe", "--echo", "--id=0xabcd", "--pool=ours", "--listen=sctp://10.9.0.2:0", URL]);
+        element.prints("ready pe=0x0000abcd service=sctp://10.9.0.2:");
+        let _their_element = hosts.rsplib(3, "rspserver", &["-echo", "-identifier=0xbcde", REGISTRAR]);
+        hosts.rserpool(4, &["watch", URL, "--pool=EchoPool"]).prints("added 0x0000bcde");
+        for pool in ["--pool=ours", "--pool=EchoPool"] {
+            let mut user = hosts.rserpool(4, &["call", URL, pool]);
+            for line in ["one", "two"] {
+                user.tell(line);
+                user.prints(line);
+            }
+        }
+        let mut user = hosts.rsplib(4, "rspterminal", &["-poolhandle=ours", REGISTRAR]);
+        says(&mut user, "$0000abcd", "three");
+    });
+}
+
+#[test]
 fn our_registrar_is_found_by_multicast_at_any_port() {
     Scenario::new("our_registrar_is_found_by_multicast_at_any_port").hosts(4).run(|hosts| {
         let [asap, id] = ["--asap=sctp://10.9.0.1:4000", "--id=1"];
