@@ -1,6 +1,7 @@
 //! How the pool element and the pool user are set up: timers and thresholds of RFC 5352 §7, limits, and where to find
 //! registrars. Every default is the RFC's; what the RFC leaves open says so.
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_machine::Endpoint;
@@ -185,10 +186,16 @@ pub struct ElementConfig {
     /// Whether the operational scope is secured: then registrars are reached over TLS only, announced ones too, and
     /// only authenticated ones may become home by a keep-alive.
     pub secured: bool,
+    /// Who may become home by a keep-alive in a secured scope: the identities that registrars prove when they connect. Empty:
+    /// whoever proves one, so that other elements with a certificate could (RFC 5355 §2.6).
+    pub registrar_names: Vec<Arc<str>>,
     /// Timers and thresholds.
     pub timers: AsapTimers,
     /// The dialect to speak.
     pub dialect: Dialect,
+    /// Keep-alives per second that are acknowledged for each registration; further ones are not listened to (RFC 5355
+    /// §2.14). 100. Higher: more work where a registrar goes wild.
+    pub keep_alives_per_second: u32,
     /// Registrations at most. 65,536. Higher: more memory, and longer bursts when the home registrar changes.
     pub max_registrations: usize,
     /// Announced registrars remembered at most; announcements can be forged (§9.2). 32. Higher: longer hunts among
@@ -202,8 +209,10 @@ impl Default for ElementConfig {
             registrars: Vec::new(),
             asap_transport: None,
             secured: false,
+            registrar_names: Vec::new(),
             timers: AsapTimers::rfc(),
             dialect: Dialect::Rfc,
+            keep_alives_per_second: 100,
             max_registrations: 65_536,
             max_announced: 32,
         }
@@ -218,7 +227,10 @@ impl ElementConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.timers.validate()?;
         check_registrars(&self.registrars, self.secured)?;
-        check_limits(&[("max_registrations", self.max_registrations)])?;
+        check_limits(&[
+            ("max_registrations", self.max_registrations),
+            ("keep_alives_per_second", self.keep_alives_per_second as usize),
+        ])?;
         match &self.asap_transport {
             Some(transport) if Endpoint::from_transport(transport, self.secured).is_none() => {
                 Err(ConfigError::UnusableAsapTransport)

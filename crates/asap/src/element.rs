@@ -6,6 +6,7 @@ mod registration;
 mod roster;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rserpool_machine::{Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Timers};
@@ -73,6 +74,8 @@ pub struct ElementMachine {
     timers: AsapTimers,
     asap_transport: Option<Transport>,
     max_registrations: usize,
+    registrar_names: Vec<Arc<str>>,
+    keep_alives_per_second: u32,
     roster: Roster,
     /// One deadline per registration; its phase says what for.
     deadlines: Timers<RegistrationId>,
@@ -91,8 +94,10 @@ impl ElementMachine {
             registrars,
             asap_transport,
             secured,
+            registrar_names,
             timers,
             dialect,
+            keep_alives_per_second,
             max_registrations,
             max_announced,
         } = config;
@@ -102,6 +107,8 @@ impl ElementMachine {
             timers,
             asap_transport,
             max_registrations,
+            registrar_names,
+            keep_alives_per_second,
             roster: Roster::default(),
             deadlines: Timers::new(),
             inbound: BTreeSet::new(),
@@ -271,7 +278,12 @@ impl ElementMachine {
         if self.channel.link_up(link, now) {
             return self.home_found(now);
         }
-        let authenticated = matches!(identity, PeerIdentity::Authenticated(_));
+        let authenticated = match &identity {
+            PeerIdentity::Authenticated(name) => {
+                self.registrar_names.is_empty() || self.registrar_names.contains(name)
+            }
+            _ => false,
+        };
         if self.channel.is_secured() && !authenticated {
             self.channel.fault(now, link, Fault::Unauthenticated);
             self.channel.refuse(link);

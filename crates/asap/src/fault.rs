@@ -48,6 +48,8 @@ pub struct Statistics {
     pub errors_sent: u64,
     /// Faults that were neither answered nor reported, because there were too many.
     pub suppressed: u64,
+    /// Keep-alives that were not listened to, because there were too many.
+    pub keep_alives_shed: u64,
     /// Home registrars found or adopted.
     pub homes: u64,
 }

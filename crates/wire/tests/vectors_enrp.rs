@@ -14,8 +14,8 @@ use rserpool_wire::{
 };
 use support::{check_enrp, hex};
 
-const SENDER: u32 = 0x1111_1111;
-const RECEIVER: u32 = 0x2222_2222;
+const SENDER: u32 = 0x1a2b_3c4d;
+const RECEIVER: u32 = 0x5e6f_7081;
 
 /// A pool element of the sender's at 192.0.2.1, TCP port 80, for 30 s.
 fn element(identifier: u32) -> PoolElement {
@@ -43,10 +43,10 @@ fn server(identifier: u32) -> ServerInformation {
 fn presence() {
     let bytes = hex("
         01 00 002c                  ; ENRP_PRESENCE, 44 bytes
-        11111111                    ; Sending Server's ID
-        22222222                    ; Receiving Server's ID
+        1a2b3c4d                    ; Sending Server's ID
+        5e6f7081                    ; Receiving Server's ID
         000f 0006 29a5 0000         ; PE Checksum, padded
-        000b 0018 11111111          ; Server Information
+        000b 0018 1a2b3c4d          ; Server Information
             0004 0010 26ad 0000     ;   SCTP Transport, port 9901, data only
                 0001 0008 c0000209
     ");
@@ -60,21 +60,21 @@ fn presence() {
 fn presence_that_requires_a_reply() {
     let bytes = hex("
         01 01 0012                  ; 18 bytes: the final padding is not counted
-        11111111 00000000
+        1a2b3c4d 00000000
         000f 0006 ffff 0000         ; PE Checksum of no elements
     ");
     let presence = Presence { reply_required: true, checksum: Some(0xffff), information: None };
     check_enrp(&bytes, SENDER, 0, Body::Presence(presence));
 
     let nothing = Presence { reply_required: false, checksum: None, information: None };
-    check_enrp(&hex("01 00 000c 11111111 00000000"), SENDER, 0, Body::Presence(nothing));
+    check_enrp(&hex("01 00 000c 1a2b3c4d 00000000"), SENDER, 0, Body::Presence(nothing));
 }
 
 #[test]
 fn handle_table_request() {
     for (bytes, own_children_only) in [
-        ("02 00 000c 11111111 22222222", false),
-        ("02 01 000c 11111111 22222222", true), // W
+        ("02 00 000c 1a2b3c4d 5e6f7081", false),
+        ("02 01 000c 1a2b3c4d 5e6f7081", true), // W
     ] {
         let body = Body::HandleTableRequest(HandleTableRequest { own_children_only });
         check_enrp(&hex(bytes), SENDER, RECEIVER, body);
@@ -86,16 +86,16 @@ fn handle_table_request() {
 fn handle_table_response() {
     let bytes = hex("
         03 02 0094                  ; ENRP_HANDLE_TABLE_RESPONSE, M = 1, R = 0
-        11111111 22222222
+        1a2b3c4d 5e6f7081
         0009 0008 65 63 68 6f       ; Pool Handle: echo
-        000a 0028 00000001 11111111 0000001e
+        000a 0028 00000001 1a2b3c4d 0000001e
             0005 0010 0050 0000 0001 0008 c0000201
             0008 0008 00000001
-        000a 0028 00000002 11111111 0000001e
+        000a 0028 00000002 1a2b3c4d 0000001e
             0005 0010 0050 0000 0001 0008 c0000201
             0008 0008 00000001
         0009 0005 78 000000         ; Pool Handle: x
-        000a 0028 00000001 11111111 0000001e
+        000a 0028 00000001 1a2b3c4d 0000001e
             0005 0010 0050 0000 0001 0008 c0000201
             0008 0008 00000001
     ");
@@ -110,7 +110,7 @@ fn handle_table_response() {
 /// 5353-2.3-01, 5353-2.3-02.
 #[test]
 fn handle_table_response_that_rejects() {
-    let bytes = hex("03 01 000c 11111111 22222222");
+    let bytes = hex("03 01 000c 1a2b3c4d 5e6f7081");
     let response = HandleTableResponse { rejected: true, more: false, entries: vec![] };
     check_enrp(&bytes, SENDER, RECEIVER, Body::HandleTableResponse(response));
 }
@@ -119,14 +119,14 @@ fn handle_table_response_that_rejects() {
 #[test]
 fn handle_update() {
     for (bytes, action, takeover_suggested) in [
-        ("04 00 0040 11111111 00000000 0000 0000", UpdateAction::Add, false), // ADD_PE
-        ("04 00 0040 11111111 00000000 0001 0000", UpdateAction::Delete, false), // DEL_PE
-        ("04 01 0040 11111111 00000000 0000 0000", UpdateAction::Add, true),  // an extension
+        ("04 00 0040 1a2b3c4d 00000000 0000 0000", UpdateAction::Add, false), // ADD_PE
+        ("04 00 0040 1a2b3c4d 00000000 0001 0000", UpdateAction::Delete, false), // DEL_PE
+        ("04 01 0040 1a2b3c4d 00000000 0000 0000", UpdateAction::Add, true),  // an extension
     ] {
         let mut bytes = hex(bytes);
         bytes.extend(hex("
             0009 0008 65 63 68 6f
-            000a 0028 00000001 11111111 0000001e
+            000a 0028 00000001 1a2b3c4d 0000001e
                 0005 0010 0050 0000 0001 0008 c0000201
                 0008 0008 00000001
         "));
@@ -138,18 +138,18 @@ fn handle_update() {
 
 #[test]
 fn list_request() {
-    check_enrp(&hex("05 00 000c 11111111 22222222"), SENDER, RECEIVER, Body::ListRequest);
+    check_enrp(&hex("05 00 000c 1a2b3c4d 5e6f7081"), SENDER, RECEIVER, Body::ListRequest);
 }
 
 #[test]
 fn list_response() {
     let bytes = hex("
         06 00 003c                  ; ENRP_LIST_RESPONSE, R = 0
-        11111111 22222222
-        000b 0018 33333333 0004 0010 26ad 0000 0001 0008 c0000209
+        1a2b3c4d 5e6f7081
+        000b 0018 92a3b4c5 0004 0010 26ad 0000 0001 0008 c0000209
         000b 0018 44444444 0004 0010 26ad 0000 0001 0008 c0000209
     ");
-    let servers = vec![server(0x3333_3333), server(0x4444_4444)];
+    let servers = vec![server(0x92a3_b4c5), server(0x4444_4444)];
     check_enrp(&bytes, SENDER, RECEIVER, Body::ListResponse(ListResponse { rejected: false, servers }));
 }
 
@@ -157,18 +157,18 @@ fn list_response() {
 #[test]
 fn list_response_that_rejects() {
     let body = Body::ListResponse(ListResponse { rejected: true, servers: vec![] });
-    check_enrp(&hex("06 01 000c 11111111 22222222"), SENDER, RECEIVER, body);
+    check_enrp(&hex("06 01 000c 1a2b3c4d 5e6f7081"), SENDER, RECEIVER, body);
 }
 
 #[test]
 fn takeover() {
-    let target = ServerId(0x3333_3333);
+    let target = ServerId(0x92a3_b4c5);
     for (message_type, body) in [
         ("07", Body::InitTakeover(InitTakeover { target })),
         ("08", Body::InitTakeoverAck(InitTakeoverAck { target })),
         ("09", Body::TakeoverServer(TakeoverServer { target })),
     ] {
-        let bytes = hex(&format!("{message_type} 00 0010 11111111 22222222 33333333"));
+        let bytes = hex(&format!("{message_type} 00 0010 1a2b3c4d 5e6f7081 92a3b4c5"));
         check_enrp(&bytes, SENDER, RECEIVER, body);
     }
 }
@@ -177,7 +177,7 @@ fn takeover() {
 fn error() {
     let bytes = hex("
         0a 00 001c                  ; ENRP_ERROR
-        11111111 22222222
+        1a2b3c4d 5e6f7081
         000c 0010                   ; Operation Error
             0002 000c 3f 00 0008 01020304 ; Unrecognized Message: the whole of it
     ");
@@ -188,7 +188,7 @@ fn error() {
 /// 5354 §3.12: codes that nobody has assigned are kept.
 #[test]
 fn error_with_an_unknown_cause() {
-    let bytes = hex("0a 00 0014 11111111 22222222 000c 0008 f008 0004");
+    let bytes = hex("0a 00 0014 1a2b3c4d 5e6f7081 000c 0008 f008 0004");
     let error = ErrorCause::new(CauseCode(0xf008)).into();
     check_enrp(&bytes, SENDER, RECEIVER, Body::Error(ErrorReport { error }));
 }

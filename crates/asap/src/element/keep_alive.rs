@@ -14,6 +14,7 @@ impl ElementMachine {
         // KA1: what is for no element here is discarded silently.
         let mut named = self.roster.in_pool(keep_alive.pool_handle.as_bytes(), keep_alive.identifier);
         named.retain(|id| self.roster.registration(*id).is_some_and(Registration::may_be_listed));
+        named.retain(|id| self.admits(now, *id));
         if named.is_empty() {
             return;
         }
@@ -28,6 +29,17 @@ impl ElementMachine {
         if keep_alive.home && self.channel.home() == Some(link) {
             self.confirm(now, link, &named);
         }
+    }
+
+    /// Whether there were not too many keep-alives for the element lately: whoever floods it with them is not answered.
+    fn admits(&mut self, now: Instant, id: RegistrationId) -> bool {
+        let limit = self.keep_alives_per_second;
+        let admitted = self
+            .roster
+            .registration_mut(id)
+            .is_some_and(|registration| registration.keep_alives.admits(now, limit));
+        self.channel.out.statistics.keep_alives_shed += u64::from(!admitted);
+        admitted
     }
 
     /// KA2: on the link that the keep-alive came on.

@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use rserpool_machine::LinkId;
+use rserpool_machine::{LinkId, Rate};
 use rserpool_wire::asap::{self, Message, RegistrationResponse};
 use rserpool_wire::{CauseCode, OperationError, PoolElement, ServerId, Transport};
 
@@ -38,6 +38,8 @@ pub(super) struct Registration {
     renew_at: Option<Instant>,
     /// The home that the application was told of.
     announced_home: Option<LinkId>,
+    /// Keep-alives for it.
+    pub(super) keep_alives: Rate,
 }
 
 /// Where a registration stands, and what its deadline is for.
@@ -56,7 +58,7 @@ pub(super) enum Phase {
 }
 
 impl Registration {
-    pub(super) const fn new(values: ElementRegistration) -> Self {
+    pub(super) fn new(values: ElementRegistration) -> Self {
         Self {
             values,
             phase: Phase::Waiting,
@@ -68,6 +70,7 @@ impl Registration {
             last_sent: None,
             renew_at: None,
             announced_home: None,
+            keep_alives: Rate::default(),
         }
     }
 

@@ -219,6 +219,47 @@ fn in_a_secured_scope_only_authenticated_registrars_are_listened_to() {
 }
 
 #[test]
+fn an_element_that_knows_its_registrars_by_name_listens_to_no_others() {
+    // 5355-2.6.3-01
+    let config = ElementConfig {
+        registrars: endpoints(&["tls://10.0.0.1:3864"]),
+        secured: true,
+        registrar_names: vec!["registrar-1".into(), "registrar-2".into()],
+        ..ElementConfig::default()
+    };
+    let mut pe = Driver::element(config);
+    let home = pe.up("tls://10.0.0.1:3864");
+    pe.register(registration(1));
+    pe.grant(home);
+    let other = pe.inbound(PeerIdentity::Authenticated("pe-b".into()));
+    pe.keep_alive(other, 8, true);
+    assert!(!pe.is_up(other) && pe.is_up(home));
+    let link = pe.inbound(PeerIdentity::Authenticated("registrar-2".into()));
+    pe.keep_alive(link, 8, true);
+    assert_eq!(pe.machine.home(), Some(ServerId(8)));
+}
+
+#[test]
+fn a_flood_of_keep_alives_is_answered_up_to_the_limit_and_life_goes_on() {
+    // 5355-2.14.3-01
+    let registrars = endpoints(&[R1]);
+    let config = ElementConfig { registrars, keep_alives_per_second: 10, ..ElementConfig::default() };
+    let mut pe = Driver::element(config);
+    let home = pe.up(R1);
+    pe.register(registration(1));
+    pe.grant(home);
+    for _ in 0..1_000 {
+        pe.keep_alive(home, 1, false);
+    }
+    assert_eq!(pe.machine.statistics().keep_alives_shed, 990);
+    pe.clear();
+    pe.pass(millis(1_000));
+    pe.clear();
+    pe.keep_alive(home, 1, false);
+    assert!(!pe.nothing_sent(), "it is acknowledged again");
+}
+
+#[test]
 fn the_fast_profile_is_registered_elsewhere_within_a_second_of_silence() {
     let timers = AsapTimers::fast();
     let registrars = endpoints(&[R1, R2]);
