@@ -24,6 +24,7 @@
 
 mod calls;
 mod clock;
+mod explore;
 mod fault;
 mod faults;
 mod history;
@@ -34,12 +35,14 @@ mod node;
 mod pace;
 mod processes;
 mod random;
+mod registrars;
 mod scenario;
 mod shrink;
 mod user;
 mod wire;
 mod world;
 
+pub use explore::{Arbitration, Explored, Step};
 pub use fault::{Disturbance, Fault, NodeId};
 pub use invariants::{Violation, at_rest, users_are_served};
 pub use network::Weather;

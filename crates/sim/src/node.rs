@@ -158,6 +158,19 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// What two nodes have sent and received together; the peak is the higher one.
+    #[must_use]
+    pub fn sum(self, other: Self) -> Self {
+        Self {
+            sent: self.sent + other.sent,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            received: self.received + other.received,
+            received_bytes: self.received_bytes + other.received_bytes,
+            peak: self.peak.max(other.peak),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn count_sent(&mut self, now: Duration, bytes: usize) {
         self.sent += 1;
         self.sent_bytes += bytes as u64;

@@ -481,6 +481,6 @@ impl World {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a starting point for virtual time: nothing depends on which")]
-fn origin() -> Instant {
+pub(crate) fn origin() -> Instant {
     Instant::now()
 }
