@@ -20,6 +20,8 @@ use crate::table::Table;
 /// Plays elements, users and other registrars, and knows nothing of the registrar but what comes back. Each case cites the
 /// requirements that it holds: RFC, section and number. Registers in pools of its own and takes everything back, but do not
 /// run it against a registrar on which somebody depends. Fails if a case does.
+///
+/// A secured registrar must let the tester register in pools `cf-*`, with any address, and be a peer.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Where the registrar serves elements and users

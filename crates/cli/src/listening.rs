@@ -3,6 +3,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rserpool::machine::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::warn;
@@ -19,9 +20,10 @@ pub(crate) async fn listen(flag: &str, address: &str) -> Result<TcpListener, Fai
         .map_err(|error| Failure::new(format!("{flag} {address}: cannot listen there: {error}")))
 }
 
-/// A free port on all addresses, those of IPv6 among them where there is IPv6.
-pub(crate) fn everywhere() -> &'static str {
-    if std::net::TcpListener::bind("[::]:0").is_ok() { "[::]:0" } else { "0.0.0.0:0" }
+/// A free port on all addresses, those of IPv6 among them where a registrar is reached at one.
+pub(crate) fn everywhere(registrars: &[Endpoint]) -> &'static str {
+    let mut addresses = registrars.iter().flat_map(Endpoint::socket_addresses).flatten();
+    if addresses.any(|address| address.is_ipv6()) { "[::]:0" } else { "0.0.0.0:0" }
 }
 
 /// Accepts connections for ever, each served in a task of its own.

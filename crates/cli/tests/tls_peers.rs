@@ -100,10 +100,12 @@ impl Keys {
         let key = PskTable::read(self.path("psk")).expect("keys").key("pe-a").expect("the key");
         let of =
             |client| Security::new(SecurityConfig { client: Some(client), server: None }).expect("settings");
-        let named = |name: &str| PeerIdentity::Authenticated(name.into());
         [
-            (of(ClientSecurity::Certificate { roots, identity: None }), named("other")),
-            (of(ClientSecurity::Psk(key)), named("pe-a")),
+            (
+                of(ClientSecurity::Certificate { roots, identity: None }),
+                PeerIdentity::Authenticated("other".into()),
+            ),
+            (of(ClientSecurity::Psk(key)), PeerIdentity::Keyed("pe-a".into())),
         ]
     }
 }
@@ -245,6 +247,31 @@ fn openssl_is_a_client_by_certificate_and_by_key() {
     assert_eq!(only(&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]), Err(()));
     assert_eq!(only(&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"]), Err(()));
     assert_eq!(only(&["-tls1_2", "-cipher", "AES128-GCM-SHA256:@SECLEVEL=0"]), Err(()), "RSA key exchange");
+}
+
+/// RFC 9325 §3.5: whoever wants to negotiate anew is cut off, and costs the others nothing.
+#[test]
+fn openssl_does_not_get_a_renegotiation() {
+    if !installed(&["openssl"]) {
+        return;
+    }
+    let keys = Keys::make("renegotiation");
+    let (_registrar, port) = keys.registrar();
+    let (at, ca) = (format!("127.0.0.1:{port}"), keys.path("ca.pem"));
+    let base = ["openssl", "s_client", "-connect", &at, "-CAfile", &ca, "-tls1_2"];
+    // It says what it does on its standard error.
+    let mut client = Other::start(&mut command(&["sh", "-c", &format!("exec {} 2>&1", base.join(" "))]));
+    let is_up = |text: &[u8]| text.windows(18).any(|window| window == b"Verify return code");
+    client.until(is_up).expect("a session");
+    client.say(b"R\n");
+    let begun = |text: &[u8]| text.windows(13).any(|window| window == b"RENEGOTIATING");
+    client.until(begun).expect("it tries");
+    assert_eq!(client.until(|_| false), None, "its end");
+    let quiet = [&base[..], &["-quiet"]].concat();
+    assert_eq!(
+        rejection(&mut command(&quiet), &resolution("echo")),
+        Ok(Some(CauseCode::UNKNOWN_POOL_HANDLE))
+    );
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod case;
 mod cases;
 mod checksum;
 mod conduct;
+mod host;
 mod inspect;
 mod line;
 mod outcome;

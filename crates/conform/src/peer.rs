@@ -288,8 +288,9 @@ impl Peer {
 
     /// Downloads the handlespace, or what the registrar owns of it: the elements of each part.
     pub(crate) async fn download(&mut self, own_children_only: bool) -> Verdict<Vec<Vec<Entry>>> {
-        let mut parts = Vec::new();
+        let (mut parts, deadline) = (Vec::new(), Instant::now() + self.tester.patience().timers);
         loop {
+            check(Instant::now() < deadline, "the download to come to an end", parts.len())?;
             self.send(Body::HandleTableRequest(HandleTableRequest { own_children_only }));
             let select = |message: &Message<'_>| match &message.body {
                 Body::HandleTableResponse(response) => {

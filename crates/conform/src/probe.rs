@@ -142,11 +142,6 @@ impl Probe {
         }
     }
 
-    /// Forgets the keep-alives, and whatever else has come so far.
-    pub(crate) fn forget(&mut self) {
-        while self.inbox.try_recv().is_ok() {}
-    }
-
     /// Sends bytes, then asks for a pool that is not there. What comes before the answer to that is the answer to the bytes:
     /// a registrar takes messages of one link in order.
     pub(crate) async fn exchange(&mut self, bytes: impl Into<Bytes>) -> Verdict<Exchange> {
@@ -259,6 +254,20 @@ impl Probe {
             self.join(&pool_handle, element).await?;
         }
         Ok(pool_handle)
+    }
+
+    /// Registers all of them at once, each of which must be granted.
+    pub(crate) async fn join_at_once(&mut self, entries: &[(PoolHandle<'static>, PoolElement)]) -> Verdict {
+        for (pool_handle, element) in entries {
+            self.tester.note(pool_handle, element.identifier);
+            self.impersonate(pool_handle, element.identifier);
+            self.send(Registration { pool_handle: pool_handle.borrowed(), element: element.clone() });
+        }
+        for (pool_handle, element) in entries {
+            let response = self.registration_response(pool_handle, element.identifier).await?;
+            check(!response.rejected, "each registration to be granted", &response)?;
+        }
+        Ok(())
     }
 
     /// Registers, which must be rejected with this cause; gives the cause.

@@ -65,6 +65,10 @@ pub(crate) struct Arguments {
     /// The address to announce where one listens on all of them [default: the one that the registrar is reached from]
     #[arg(long, value_name = "ADDRESS")]
     advertise: Option<IpAddr>,
+    /// A registrar that may take the element over, by the name in its certificate; may be given several times [default:
+    /// whoever has a certificate of --tls-ca]
+    #[arg(long = "registrar-name", value_name = "NAME", help_heading = "TLS", requires = "tls_ca")]
+    registrar_names: Vec<String>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -77,7 +81,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// Serves and stays registered until it is asked to end.
 async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Failure> {
-    let place = arguments.listen.as_deref().unwrap_or_else(|| listening::everywhere());
+    let place = arguments
+        .listen
+        .as_deref()
+        .unwrap_or_else(|| listening::everywhere(&arguments.registrars.registrars));
     let (echo, transport) = Echo::listen(place, arguments.registrars.conventions.timers).await?;
     tokio::spawn(echo.serve());
     let element = tokio::select! {
@@ -115,6 +122,7 @@ impl Arguments {
         if let Some(address) = self.advertise {
             builder = builder.advertise(address);
         }
+        builder = builder.registrar_names(self.registrar_names.iter().map(String::as_str));
         if let Some(security) = keys.security(registrars, self.asap.as_ref())? {
             builder = builder.security(security);
         }

@@ -144,6 +144,14 @@ async fn in_parts(tester: Tester) -> Verdict {
     }
     peer.serve_table(Table::Parts);
     resynchronize(&mut peer).await?;
+    let asks = |message: &Message<'_>| match &message.body {
+        Body::HandleTableRequest(request) => Some(request.own_children_only),
+        _ => None,
+    };
+    for _ in 1..elements.len() {
+        let own_children_only = peer.expect("an ENRP_HANDLE_TABLE_REQUEST for the next part", asks).await?;
+        same("W flag", &true, &own_children_only)?;
+    }
     users_see(&peer, &pool, &elements).await
 }
 

@@ -25,6 +25,8 @@ group! { "between-registrars":
     "enrp-truncated-messages-are-harmless" ["5353-3-01"] truncated;
     "enrp-random-messages-are-harmless" ["5353-3-01"] random;
     "enrp-table-response-that-nobody-asked-for-has-no-effect" ["5353-3.6.3-05"] unsolicited_table;
+    "enrp-message-in-the-name-of-the-registrar-has-no-effect" ["5353-2.1-05", "5353-3.3.2-01"] own_name;
+    "enrp-update-in-nobodys-name-has-no-effect" ["5353-2.1-05", "5353-3.3.1-03"] nobodys_name;
     "enrp-answers-name-their-receiver-or-nobody" ["5353-2.1-01", "5353-2.1-02"] receiver;
 }
 
@@ -211,6 +213,35 @@ async fn unsolicited_table(tester: Tester) -> Verdict {
         rserpool_wire::enrp::HandleTableResponse { rejected: false, more: false, entries: vec![entry] };
     peer.send(Body::HandleTableResponse(response));
     peer.settle().await?;
+    same("no element", &vec![], &tester.probe().await?.members(&pool).await?)
+}
+
+/// Sends an update in this name, whatever becomes of the link.
+fn forge(peer: &Peer, sender: ServerId, action: u8, pool: &PoolHandle<'_>, element: &PoolElement) {
+    let element = PoolElement { home: sender, ..element.clone() };
+    let encoded = raw::element(&element, peer.tester.dialect());
+    let value = [vec![0, action, 0, 0], raw::handle(pool), encoded].concat();
+    peer.send_bytes(raw::enrp(raw::HANDLE_UPDATE, sender, &value));
+}
+
+/// Waits until what a peer has sent before has had its effect: a registrar may have closed that link.
+async fn taken(tester: &Tester) -> Verdict {
+    tester.peer().await?.settle().await.map(drop)
+}
+
+async fn own_name(tester: Tester) -> Verdict {
+    let (peer, mut probe, element) = (tester.peer().await?, tester.probe().await?, tester.element());
+    let pool = probe.found(std::slice::from_ref(&element)).await?;
+    forge(&peer, peer.registrar, 1, &pool, &element);
+    taken(&tester).await?;
+    same("the registrar's own element", &vec![element.identifier], &probe.members(&pool).await?)
+}
+
+async fn nobodys_name(tester: Tester) -> Verdict {
+    let (peer, pool, element) = (tester.peer().await?, tester.pool(), tester.element());
+    tester.note(&pool, element.identifier);
+    forge(&peer, ServerId::NONE, 0, &pool, &element);
+    taken(&tester).await?;
     same("no element", &vec![], &tester.probe().await?.members(&pool).await?)
 }
 

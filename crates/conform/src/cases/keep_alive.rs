@@ -120,24 +120,27 @@ async fn unknown(tester: Tester) -> Verdict {
 
 async fn spread(tester: Tester) -> Verdict {
     const ELEMENTS: usize = 30;
-    // Were they all sent at once, as many would come within a moment; a registrar that is slow sends slower.
-    const MOMENT: Duration = Duration::from_millis(20);
+    const ROUNDS: usize = 3;
     let mut probe = tester.probe().await?;
-    let pools: Vec<_> = (0..ELEMENTS).map(|_| tester.pool()).collect();
-    for pool in &pools {
-        probe.join(pool, &tester.element()).await?;
+    let entries: Vec<_> = (0..ELEMENTS).map(|_| (tester.pool(), tester.element())).collect();
+    let started = Instant::now();
+    probe.join_at_once(&entries).await?;
+    // Keep-alives that all follow their registrations by the same time take as long as these. Those of a registrar that is
+    // slow take longer, of whatever kind they are: the bound has a bound.
+    let least = (started.elapsed() * 3).clamp(Duration::from_millis(20), Duration::from_millis(200));
+    let mut seen = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut asked = BTreeSet::from([probe.keep_alive().await?.pool_handle]);
+        let first = Instant::now();
+        while asked.len() < ELEMENTS {
+            asked.insert(probe.keep_alive().await?.pool_handle);
+        }
+        if first.elapsed() >= least {
+            return Ok(());
+        }
+        seen.push(first.elapsed());
     }
-    probe.forget();
-    let mut asked = BTreeSet::from([probe.keep_alive().await?.pool_handle]);
-    let first = Instant::now();
-    while asked.len() < ELEMENTS {
-        asked.insert(probe.keep_alive().await?.pool_handle);
-    }
-    check(
-        first.elapsed() >= MOMENT,
-        format!("{ELEMENTS} keep-alives over {MOMENT:?} at least"),
-        first.elapsed(),
-    )
+    Err(Problem::failed(format!("{ELEMENTS} keep-alives over {least:?} at least"), format!("{seen:?}")))
 }
 
 async fn deregistered(tester: Tester) -> Verdict {

@@ -17,6 +17,7 @@ group! { "policies":
     "round-robin-goes-on-when-an-element-leaves" ["5356-4.1.2-01"] round_robin_leave;
     "weighted-round-robin-is-proportional" ["5356-4.2.2-01"] weighted_round_robin;
     "weighted-round-robin-of-equal-weights-is-round-robin" ["5356-4.2.2-01"] equal_weights;
+    "weighted-round-robin-spreads-the-entries-of-an-element" ["5356-4.2.2-01"] spread;
     "weighted-round-robin-follows-new-weights" ["5356-4.2.2-01", "5352-3.1-25"] new_weights;
     "random-is-even" ["5356-4.3.2-01"] random;
     "random-differs-from-time-to-time" ["5356-4.3.2-01"] random_differs;
@@ -150,6 +151,23 @@ async fn equal_weights(tester: Tester) -> Verdict {
         same("each element once in a round:", &sorted(&elements), &round)?;
     }
     Ok(())
+}
+
+async fn spread(tester: Tester) -> Verdict {
+    let mut probe = tester.probe().await?;
+    let weight = |i| Policy::WeightedRoundRobin { weight: if i == 0 { 6 } else { 3 } };
+    let (elements, pool) = pool_of(&mut probe, 2, weight).await?;
+    let mut picks = Vec::new();
+    for _ in 0..36 {
+        picks.push(probe.pick(&pool).await?);
+    }
+    // Twice the weight: two of it, one of the other. One more in a row may come where the list begins again.
+    let longest = picks.chunk_by(|a, b| a == b).map(<[_]>::len).max();
+    check(
+        longest.is_some_and(|longest| longest <= 3),
+        format!("no long runs of one of {}", elements.len()),
+        picks,
+    )
 }
 
 async fn new_weights(tester: Tester) -> Verdict {

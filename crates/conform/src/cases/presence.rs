@@ -4,6 +4,7 @@ use rserpool_wire::enrp::{Body, Message, Presence};
 use tokio::time::Instant;
 
 use crate::case::group;
+use crate::inspect;
 use crate::outcome::{Problem, Verdict, check, same};
 use crate::raw;
 use crate::tester::Tester;
@@ -36,7 +37,23 @@ fn plain(message: &Message<'_>) -> Option<(ServerId, ServerId, Presence)> {
 }
 
 async fn answered(tester: Tester) -> Verdict {
-    tester.peer().await.map(drop)
+    const ASKED: usize = 10;
+    let mut peer = tester.peer().await?;
+    peer.settle().await?;
+    for _ in 0..ASKED {
+        peer.send(Body::Presence(Presence {
+            reply_required: true,
+            checksum: Some(0xffff),
+            information: None,
+        }));
+    }
+    let dialect = tester.dialect();
+    let mut answers = 0;
+    for message in peer.settle().await? {
+        answers += usize::from(plain(&inspect::enrp(&message, dialect)?).is_some());
+    }
+    // A heartbeat may be among them.
+    check(answers >= ASKED, format!("{ASKED} presences in answer to as many"), answers)
 }
 
 /// What answers a presence that requires it.

@@ -1,7 +1,8 @@
 //! Registration (RFC 5352 §3.1): the five rules that a registrar follows, and what it answers where one is broken.
 use rserpool_machine::Scheme;
 use rserpool_wire::{
-    CauseCode, Load, Policy, PoolElement, PoolHandle, RegistrationLife, ServerId, Transport, TransportUse,
+    CauseCode, Load, Policy, PolicyType, PoolElement, PoolHandle, RegistrationLife, ServerId, Transport,
+    TransportUse,
 };
 
 use crate::case::group;
@@ -26,6 +27,7 @@ group! { "registration":
     "reregistration-with-other-policy-is-rejected" ["5352-3.1-24", "5352-3.1-31"] reregistered_other_policy;
     "reregistration-with-other-transport-is-rejected" ["5352-3.1-24"] reregistered_other_transport;
     "reregistration-with-other-transport-use-is-rejected" ["5352-3.1-24"] reregistered_other_use;
+    "reregistration-of-the-only-element-obeys-the-pool-too" ["5352-3.1-24"] only_element_obeys;
     "rejected-reregistration-changes-nothing" ["5352-3.1-24", "5352-3.1-25"] rejected_changes_nothing;
     "reregistration-over-another-link-is-granted" ["5352-3.1-23", "5352-3.1-27"] reregistered_elsewhere;
     "registrar-becomes-the-home" ["5352-3.1-26", "5352-3.1-33"] becomes_home;
@@ -43,6 +45,7 @@ group! { "registration":
     "udp-transport-is-kept" ["5352-2.1-02", "5354-3.6-02"] udp;
     "udp-lite-transport-is-kept" ["5352-2.1-02", "5354-3.7-02"] udp_lite;
     "opaque-transport-is-kept" ["5352-2.1-02"] opaque;
+    "user-defined-policy-is-kept-or-rejected" ["5354-3.8-01"] user_defined_policy;
     "endless-registration-life-is-kept" ["5352-3.1-29"] endless;
     "address-of-the-link-becomes-the-asap-transport" ["5352-3.1-28", "5354-3.10-02"] asap_transport;
 }
@@ -211,6 +214,14 @@ async fn reregistered_other_use(tester: Tester) -> Verdict {
     reregister_refused(&tester, first, second, CauseCode::INCONSISTENT_DATA_CONTROL).await
 }
 
+async fn only_element_obeys(tester: Tester) -> Verdict {
+    let mut probe = tester.probe().await?;
+    let element = tester.element();
+    let pool = probe.found(std::slice::from_ref(&element)).await?;
+    let other = PoolElement { policy: Policy::Random, ..element };
+    probe.refused(&pool, &other, CauseCode::INCONSISTENT_POOLING_POLICY).await.map(drop)
+}
+
 async fn rejected_changes_nothing(tester: Tester) -> Verdict {
     let mut probe = tester.probe().await?;
     let elements = tester.elements(2, |_| Policy::RoundRobin);
@@ -281,18 +292,8 @@ async fn two_pools(tester: Tester) -> Verdict {
 async fn at_once(tester: Tester) -> Verdict {
     let mut probe = tester.probe().await?;
     let (elements, pool) = (tester.elements(50, |_| Policy::RoundRobin), tester.pool());
-    for element in &elements {
-        tester.note(&pool, element.identifier);
-        probe.impersonate(&pool, element.identifier);
-        probe.send(rserpool_wire::asap::Registration {
-            pool_handle: pool.borrowed(),
-            element: element.clone(),
-        });
-    }
-    for element in &elements {
-        let response = probe.registration_response(&pool, element.identifier).await?;
-        check(!response.rejected, "each registration to be granted", response)?;
-    }
+    let entries: Vec<_> = elements.iter().map(|element| (pool.clone(), element.clone())).collect();
+    probe.join_at_once(&entries).await?;
     same("all elements", &sorted(&elements), &probe.members(&pool).await?)
 }
 
@@ -368,6 +369,18 @@ async fn udp_lite(tester: Tester) -> Verdict {
 
 async fn opaque(tester: Tester) -> Verdict {
     keeps(&tester, Transport::Opaque(b"opaque, 19 bytes it".as_slice().into())).await
+}
+
+async fn user_defined_policy(tester: Tester) -> Verdict {
+    let mut probe = tester.probe().await?;
+    let data = [0xca, 0xfe, 0xba, 0xbe].as_slice().into();
+    let policy = Policy::Other { policy_type: PolicyType(0x8000_1234), data };
+    let (pool, element) = (tester.pool(), tester.element_with(policy));
+    let response = probe.register(&pool, &element).await?;
+    if response.rejected {
+        return check(response.error.is_some(), "an error cause", response);
+    }
+    same("policy", &element.policy, &only_element(&mut probe, &pool).await?.policy)
 }
 
 async fn endless(tester: Tester) -> Verdict {

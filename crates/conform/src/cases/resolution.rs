@@ -1,6 +1,6 @@
 //! Handle resolution (RFC 5352 §3.3).
 use rserpool_wire::asap::HandleResolution;
-use rserpool_wire::{CauseCode, Load, Policy, PolicyType, PoolElement, RegistrationLife};
+use rserpool_wire::{CauseCode, Load, Policy, PolicyType, PoolElement, RegistrationLife, Transport};
 
 use crate::case::group;
 use crate::outcome::{Verdict, check, same};
@@ -13,6 +13,7 @@ group! { "resolution":
     "existing-pool-is-answered" ["5352-3.3-12", "5352-3.3-14", "5352-2.2.6-02"] existing_pool;
     "all-elements-are-listed" ["5352-3.3-15"] all_listed;
     "large-pool-is-listed-whole" ["5352-3.3-15"] large_pool;
+    "pool-too-large-for-a-message-is-answered-with-a-part" ["5352-3.3-14", "5352-2.2.6-02"] too_large;
     "no-element-is-listed-twice" ["5356-4.3.2-01", "5356-4.4.2-02", "5356-5.1.2-03", "5356-5.3.2-03"] none_twice;
     "elements-are-listed-as-registered" ["5352-3.3-15", "5352-3.1-25"] as_registered;
     "policy-is-named-unless-round-robin" ["5352-3.3-16"] policy_named;
@@ -56,6 +57,20 @@ async fn large_pool(tester: Tester) -> Verdict {
     let elements = tester.elements(300, |_| Policy::Random);
     let pool = probe.found(&elements).await?;
     same("all 300 elements", &sorted(&elements), &probe.members(&pool).await?)
+}
+
+async fn too_large(tester: Tester) -> Verdict {
+    let mut probe = tester.probe().await?;
+    let large =
+        |_| PoolElement { user_transport: Transport::Opaque(vec![0x55; 1_000].into()), ..tester.element() };
+    let elements: Vec<_> = (0..100).map(large).collect();
+    let pool = probe.found(&elements).await?;
+    let (all, listed) = (sorted(&elements), probe.members(&pool).await?);
+    check(
+        !listed.is_empty() && listed.iter().all(|listed| all.contains(listed)),
+        "some of the elements",
+        listed,
+    )
 }
 
 async fn none_twice(tester: Tester) -> Verdict {

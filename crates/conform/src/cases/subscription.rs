@@ -19,6 +19,7 @@ group! { "subscription":
     "subscriber-is-not-told-of-other-pools" ["5352-3.3-14"] other_pools;
     "subscriptions-to-several-pools-are-kept-apart" ["5352-3.3-14"] several;
     "every-subscriber-is-told" ["5352-3.3-14"] every_subscriber;
+    "subscribing-twice-brings-each-update-once" ["5352-3.3-14"] twice;
     "unknown-pool-is-not-subscribed-to" ["5352-3.3-17"] unknown_pool;
     "end-of-the-pool-is-no-update-with-elements" ["5352-3.3-17", "5352-2.2.6-02"] end_of_pool;
 }
@@ -168,6 +169,17 @@ async fn every_subscriber(tester: Tester) -> Verdict {
         told(user, &[first.clone(), second.clone()]).await?;
     }
     Ok(())
+}
+
+async fn twice(tester: Tester) -> Verdict {
+    let (mut element, first, second) = (tester.probe().await?, tester.element(), tester.element());
+    let pool = element.found(std::slice::from_ref(&first)).await?;
+    let (mut user, _) = subscribe(&tester, &pool).await?;
+    user.request(HandleResolution { pool_handle: pool.borrowed(), subscribe: true, items: None }).await?;
+    element.join(&pool, &second).await?;
+    told(&mut user, &[first, second]).await?;
+    let more = user.settle().await?.answers;
+    check(more.is_empty(), "no further update", more)
 }
 
 async fn unknown_pool(tester: Tester) -> Verdict {

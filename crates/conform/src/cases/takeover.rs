@@ -1,15 +1,13 @@
 //! Take-over (RFC 5353 §3.5): what a registrar does when others say that one is dead, and when it finds so itself. The tester
 //! plays the dead one, the others, and the elements that get a new home.
-use rserpool_machine::{Endpoint, Protocol};
-use rserpool_transport::Listener;
 use rserpool_wire::enrp::{Body, Message, TakeoverServer, UpdateAction};
 use rserpool_wire::{PoolElement, PoolHandle, ServerId};
-use tokio::time::timeout;
 
 use crate::case::group;
+use crate::host::Host;
 use crate::outcome::{Problem, Verdict, check, same};
 use crate::peer::Peer;
-use crate::probe::{KeepAlive, Probe};
+use crate::probe::KeepAlive;
 use crate::tester::Tester;
 
 group! { "takeover":
@@ -311,39 +309,4 @@ async fn unasked_agreement(tester: Tester) -> Verdict {
     other.agree(tester.server_id());
     other.settle().await?;
     home_is(&tester, &pool, target.id).await
-}
-
-/// An element that registrars can connect to.
-struct Host {
-    tester: Tester,
-    listener: Listener,
-    element: PoolElement,
-}
-
-impl Host {
-    async fn new(tester: &Tester) -> Verdict<Self> {
-        let local = tester.probe().await?.local;
-        let scheme = tester.session.target.asap.scheme();
-        let anywhere = Endpoint::new(scheme, std::net::SocketAddr::new(local.ip(), 0));
-        let config = tester.session.links(Protocol::Asap);
-        let listener = Listener::bind(&anywhere, &config).await;
-        let listener =
-            listener.map_err(|error| Problem::skipped(format!("needs a place to listen at: {error}")))?;
-        let asap_transport = listener.local_endpoint().to_transport();
-        let element = PoolElement { asap_transport, ..tester.element() };
-        Ok(Self { tester: tester.clone(), listener, element })
-    }
-
-    /// Waits for the registrar to connect, as element of this pool.
-    async fn called(self, pool: &PoolHandle<'_>) -> Verdict<Probe> {
-        let patience = self.tester.patience().timers;
-        let expected = "a link to the ASAP transport of the element";
-        let link = match timeout(patience, self.listener.accept()).await {
-            Ok(link) => link.map_err(|error| Problem::failed(expected, error.to_string()))?,
-            Err(_) => return Err(Problem::failed(expected, "none in time")),
-        };
-        let probe = Probe::new(self.tester, link);
-        probe.impersonate(pool, self.element.identifier);
-        Ok(probe)
-    }
 }

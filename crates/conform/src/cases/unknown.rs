@@ -17,6 +17,7 @@ group! { "unknown":
     "unknown-parameter-01-in-an-element-is-reported" ["5352-2.2.14-01", "5352-2.2.14-02"] nested_stop_and_report;
     "unknown-parameter-10-in-an-element-is-skipped" ["5352-2.2.14-01"] nested_skip;
     "unknown-parameter-11-in-an-element-is-skipped-and-reported" ["5352-2.2.14-01", "5352-2.2.14-02"] nested_skip_and_report;
+    "unknown-parameter-11-in-a-transport-is-skipped-and-reported" ["5352-2.2.14-01", "5352-2.2.14-02"] in_transport;
     "unknown-parameters-are-reported-each" ["5352-2.2.14-02"] several;
     "unknown-parameter-of-a-resolution-is-skipped" ["5352-2.2.14-01"] in_resolution;
     "unknown-parameter-before-the-known-ones-is-skipped" ["5352-2.2.14-01"] before_known;
@@ -133,6 +134,14 @@ async fn nested_skip(tester: Tester) -> Verdict {
 
 async fn nested_skip_and_report(tester: Tester) -> Verdict {
     Scene::new(&tester, SKIP_AND_REPORT, true).await?.processed_and_reported().await
+}
+
+async fn in_transport(tester: Tester) -> Verdict {
+    let mut scene = Scene::new(&tester, SKIP_AND_REPORT, false).await?;
+    let transport = raw::tcp_transport(&[raw::ipv4(), scene.parameter.clone()]);
+    let element = raw::element_of(&scene.element, &[transport, raw::round_robin()]);
+    scene.registration = raw::registration(&scene.pool, &element);
+    scene.processed_and_reported().await
 }
 
 async fn several(tester: Tester) -> Verdict {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use rserpool_wire::{PeIdentifier, PoolElement, PoolHandle};
 
 use crate::case::group;
+use crate::host::Host;
 use crate::outcome::{Problem, Verdict, check, same};
 use crate::probe::Probe;
 use crate::tester::Tester;
@@ -11,6 +12,7 @@ use crate::tester::Tester;
 group! { "unreachable":
     "report-leads-to-a-keep-alive-at-once" ["5352-3.5-05"] asks_at_once;
     "keep-alive-of-a-report-has-no-h-bit" ["5352-3.5-05"] no_home_bit;
+    "report-of-an-element-of-a-peer-leads-to-a-keep-alive" ["5352-3.5-05"] of_a_peer;
     "reported-element-that-answers-stays" ["5352-3.5-07"] stays;
     "reported-element-that-is-silent-is-removed" ["5352-3.5-06"] silent;
     "three-reports-do-not-remove-an-element" ["5352-3.5-07", "5352-3.5-09"] three_reports;
@@ -47,6 +49,18 @@ async fn no_home_bit(tester: Tester) -> Verdict {
     same("pool", &pool, &keep_alive.pool_handle)
 }
 
+async fn of_a_peer(tester: Tester) -> Verdict {
+    let (mut peer, host, pool) = (tester.peer().await?, Host::new(&tester).await?, tester.pool());
+    let element = peer.announce(&pool, &host.element);
+    peer.settle().await?;
+    let user = tester.probe().await?;
+    user.report_unreachable(&pool, element.identifier);
+    let mut probe = host.called(&pool).await?;
+    let keep_alive = probe.keep_alive_within(tester.patience().answer).await?;
+    same("pool", &pool, &keep_alive.pool_handle)?;
+    same("H bit", &false, &keep_alive.home)
+}
+
 async fn stays(tester: Tester) -> Verdict {
     let (mut probe, mut user, element, pool) = scene(&tester).await?;
     user.report_unreachable(&pool, element.identifier);
@@ -75,6 +89,10 @@ async fn three_reports(tester: Tester) -> Verdict {
 }
 
 async fn threshold(tester: Tester) -> Verdict {
+    if tester.session.target.asap.scheme().is_secured() {
+        let reason = "a secured registrar may count the reports of one identity once (RFC 5355 §2.13)";
+        return Err(Problem::skipped(reason));
+    }
     let (probe, mut user, element, pool) = scene(&tester).await?;
     for _ in 0..=MAX_BAD_PE_REPORT {
         user.report_unreachable(&pool, element.identifier);
