@@ -130,7 +130,7 @@ impl Authorization for AuthenticatedOnly {
     fn authorize(&self, requester: Requester<'_>, action: Action<'_>) -> Result<(), Refusal> {
         match (action, requester.identity) {
             (Action::Resolve { .. } | Action::ReportUnreachable { .. }, _) => Ok(()),
-            (_, PeerIdentity::Authenticated(_)) => Ok(()),
+            (_, PeerIdentity::Authenticated(_)) | (Action::Peer { .. }, PeerIdentity::Keyed(_)) => Ok(()),
             _ => Err(Refusal::Unidentified),
         }
     }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rserpool_handlespace::{ElementKey, Handlespace};
-use rserpool_machine::{Endpoint, LinkId, LinkKind, Output, Protocol, Timers};
+use rserpool_machine::{Endpoint, LinkId, LinkKind, Output, Protocol, Rate, Timers};
 use rserpool_wire::enrp::{self, UpdateAction};
 use rserpool_wire::{CauseCode, Dialect, ErrorCause, ServerId, asap};
 
@@ -14,7 +14,6 @@ use crate::authorization::Action;
 use crate::config::RegistrarConfig;
 use crate::event::{Fault, RegistrarEvent};
 use crate::links::{Links, Party};
-use crate::rate::Rate;
 use crate::refusal::Refusal;
 use crate::statistics::Statistics;
 

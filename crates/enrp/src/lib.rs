@@ -47,7 +47,6 @@ mod event;
 mod limits;
 mod links;
 mod peers;
-mod rate;
 mod refusal;
 mod registrar;
 mod service;

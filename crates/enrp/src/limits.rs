@@ -20,8 +20,8 @@ pub struct RegistrarLimits {
     /// Registrations and deregistrations per second of one proven identity, unless its [`Quota`](crate::Quota) says otherwise; as
     /// many at once. Default 1,000. Raising it lets many elements of one identity come back faster after an outage.
     pub registrations_per_second: u32,
-    /// Resolutions per second on one link; as many at once. Default 200,000: more than one user is likely to need, while the others
-    /// have their turn between them anyway.
+    /// Resolutions per second on one link; as many at once. Default 1,000,000, which hardly anybody reaches: links are served in
+    /// turn, so that a greedy one slows the others down, but does not keep them out. Lower it where users are not trusted.
     pub resolutions_per_second: u32,
     /// Reports of unreachable elements per second on one link; as many at once, further ones are not listened to (RFC 5355
     /// §2.13). Default 100.
@@ -90,7 +90,7 @@ impl Default for RegistrarLimits {
             elements_per_link: 10_000,
             elements_per_identity: 10_000,
             registrations_per_second: 1_000,
-            resolutions_per_second: 200_000,
+            resolutions_per_second: 1_000_000,
             reports_per_second: 100,
             links_per_source: 20_000,
             announcements_per_second: 1_000,

@@ -7,11 +7,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use rserpool_machine::{LinkId, LinkKind, PeerIdentity, Protocol, Scheme};
+use rserpool_machine::{LinkId, LinkKind, PeerIdentity, Protocol, Rate, Scheme};
 use rserpool_wire::ServerId;
 
 use crate::authorization::Requester;
-use crate::rate::Rate;
 use crate::refusal::Refusal;
 
 /// Whoever is at the other end of a link; outlives the link where an element is remembered by it.
@@ -114,11 +113,6 @@ impl Link {
             resolutions: Rate::default(),
             reports: Rate::default(),
         }
-    }
-
-    /// Who has proved to be there by opening the link. On one that we opened by a pre-shared key, this key alone is proven.
-    pub(crate) fn opener(&self) -> Option<&Arc<str>> {
-        if self.opened_here { None } else { self.party.identity() }
     }
 
     /// What it counts as one of for its source; `None` for one that we opened, and for groups.

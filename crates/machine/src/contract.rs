@@ -65,6 +65,9 @@ pub enum PeerIdentity {
     Encrypted,
     /// The other end proved that it is this: a pre-shared key identity, or a certificate's subject alternative name.
     Authenticated(Arc<str>),
+    /// The other end knows this pre-shared key, by which we have proved who *we* are: it is one of those that we share it with, and
+    /// has no name of its own.
+    Keyed(Arc<str>),
 }
 
 /// Why a link ended.

@@ -37,8 +37,10 @@
 
 mod contract;
 mod endpoint;
+mod rate;
 mod timers;
 
 pub use contract::{DownReason, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol};
 pub use endpoint::{Authority, Endpoint, Host, ParseEndpointError, Scheme};
+pub use rate::Rate;
 pub use timers::Timers;

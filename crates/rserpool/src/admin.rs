@@ -399,6 +399,7 @@ mod tests {
         counters(&statistics, &mut text);
         let expected = "# TYPE rserpool_registrations_total counter\nrserpool_registrations_total 7\n";
         assert!(text.contains(expected), "{text}");
+        assert!(text.contains("\nrserpool_refusals_total{reason=\"registration_rate\"} 0\n"), "{text}");
     }
 
     #[test]

@@ -147,6 +147,21 @@ mod tests {
     }
 
     #[test]
+    fn who_listens_on_ipv4_alone_is_not_announced_with_an_address_of_ipv6() {
+        let listening: Endpoint = "tcp://0.0.0.0:7000".parse().expect("an endpoint");
+        let toward: Endpoint = "tcp://[::1]:9".parse().expect("an endpoint");
+        if Toward::Endpoint(&toward).reached_from().is_none_or(|address| address.is_err()) {
+            return; // This machine has no IPv6.
+        }
+        assert_eq!(everywhere(Toward::Endpoint(&toward)), IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        let error = endpoint(&listening, None, Toward::Endpoint(&toward)).expect_err("nobody listens there");
+        assert!(error.to_string().contains("0.0.0.0:7000"), "{error}");
+        let chosen = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)));
+        let announced = endpoint(&listening, chosen, Toward::Endpoint(&toward)).expect("it was said");
+        assert_eq!(announced.to_string(), "tcp://192.0.2.9:7000");
+    }
+
+    #[test]
     fn a_given_address_is_announced_as_it_is() {
         let listening: Endpoint = "tcp://127.0.0.2:7000".parse().expect("an endpoint");
         assert_eq!(endpoint(&listening, None, Toward::Anybody).expect("no look-up"), listening);

@@ -236,6 +236,7 @@ pub struct PoolElementBuilder {
     life: RegistrationLife,
     listen: Option<Endpoints>,
     advertised: Option<IpAddr>,
+    registrar_names: Vec<Arc<str>>,
     settings: Settings<AsapTimers>,
 }
 
@@ -250,6 +251,7 @@ impl PoolElementBuilder {
             life: RegistrationLife::Finite(DEFAULT_LIFE),
             listen: None,
             advertised: None,
+            registrar_names: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -257,6 +259,14 @@ impl PoolElementBuilder {
     client_settings!();
 
     role_settings!(AsapTimers);
+
+    /// Who may take a secured element over: the identities that registrars prove when they connect to it. Unless said otherwise
+    /// whoever proves one.
+    #[must_use]
+    pub fn registrar_names<N: Into<Arc<str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.registrar_names.extend(names.into_iter().map(Into::into));
+        self
+    }
 
     /// The identifier; a random one unless said otherwise (RFC 5352 §3.1).
     #[must_use]
@@ -351,6 +361,7 @@ impl PoolElementBuilder {
             secured: registrars.iter().any(|registrar| registrar.scheme().is_secured()),
             registrars,
             asap_transport: asap,
+            registrar_names: self.registrar_names,
             timers: self.settings.timers(TimerProfile::asap),
             dialect: self.settings.dialect,
             ..ElementConfig::default()

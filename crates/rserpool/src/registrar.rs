@@ -370,7 +370,7 @@ impl Handler {
     fn log_refusal(&mut self, source: Option<SocketAddr>, identity: &PeerIdentity, reason: Refusal) {
         let address = source.as_ref().map(display);
         let identity = match identity {
-            PeerIdentity::Authenticated(name) => Some(display(name)),
+            PeerIdentity::Authenticated(name) | PeerIdentity::Keyed(name) => Some(display(name)),
             _ => None,
         };
         if self.refused.len() >= FAULTY_SOURCES {

@@ -212,6 +212,39 @@ async fn preferred_elements_are_tried_in_their_order_and_reported_if_they_are_go
     until("both are reported", || registrar.statistics().unreachable_reports == 2).await;
 }
 
+/// RFC 9260 §6.6: where the transport has unordered messages, data is sent so if it is wanted. A byte stream has one order.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_is_sent_without_order_if_that_is_wanted() {
+    let registrar = registrar(1, &[]).await;
+    let listener = SessionListener::bind().await;
+    let builder = element_at("counter", &[&registrar], listener.transport());
+    let _element = builder.register().await.expect("registered");
+    let mut session = user(&[&registrar]).await.pool("counter").session().await.expect("a session");
+    session.send(b"in order").await.expect("sent");
+    session.set_unordered(true);
+    session.send(b"in any").await.expect("sent");
+    match listener.accept().await.expect("the user's connection") {
+        #[cfg(target_os = "linux")]
+        Connection::Sctp(stream) => {
+            let mut seen = Vec::new();
+            while seen.len() < 2 {
+                let received = stream.recv().await.expect("intact").expect("not the end");
+                if let rserpool::sctp::Received::Message(message) = received {
+                    seen.push((message.bytes, message.info.unordered));
+                }
+            }
+            seen.sort();
+            assert_eq!(seen, [("in any".into(), true), ("in order".into(), false)]);
+        }
+        Connection::Tcp(mut stream) => {
+            let mut bytes = [0; 8 + 8 + 8 + 6];
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut bytes).await.expect("both");
+            assert_eq!((&bytes[8..16], &bytes[24..]), (&b"in order"[..], &b"in any"[..]));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// 5352-5-03: data cannot be marked as what belongs to the control channel.
 #[tokio::test(flavor = "multi_thread")]
 async fn data_is_never_marked_as_control() {

@@ -12,7 +12,7 @@ use rserpool_transport::{
     SecurityConfig, SecurityError, ServerSecurity, TlsIdentity, TransportError, connect, rustls,
 };
 use support::tls::{
-    Authority, address, client, failure, key, listen, meet, psk_client, psk_server, server, with,
+    Authority, address, client, failure, key, listen, meet, psk_client, psk_server, server, turned_away, with,
 };
 use support::{drive, endpoint, message, read_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -220,6 +220,28 @@ async fn a_changed_bit_ends_the_link() {
         let error = error.expect("no clean end");
         assert!(received.is_empty() && matches!(error, TransportError::Broken(_)), "{error}");
     }
+}
+
+/// RFC 8446 §4.1.3: a client whose offer of TLS 1.3 is taken away on the way does not settle for TLS 1.2.
+#[tokio::test]
+async fn a_downgrade_on_the_way_makes_no_link() {
+    let (listener, config) = secured().await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let port =
+        relay(&listener, move |number, chunk| number > 0 || tell.send(without_tls13(chunk)).is_ok()).await;
+    let said = turned_away(&listener, &endpoint(&format!("tls://127.0.0.1:{port}")), &config).await;
+    assert_eq!(told.recv().await, Some(true), "the offer was there, and was changed");
+    assert!(!said.is_empty());
+}
+
+/// Changes each 1.3 in the supported versions of a first message to 1.2; whether there was one.
+fn without_tls13(hello: &mut [u8]) -> bool {
+    // The extension: type 43, its length, and the length of the list in it, one less.
+    let is_extension = |part: &[u8]| part[..3] == [0, 43, 0] && part[3] == part[4] + 1;
+    let Some(at) = hello.windows(5).position(is_extension) else { return false };
+    let length = usize::from(hello[at + 4]);
+    let versions = hello[at + 5..][..length].chunks_exact_mut(2);
+    versions.filter(|version| **version == [3, 4]).map(|version| version[1] = 3).count() > 0
 }
 
 /// 5355-2.8: a message that was recorded cannot be put in once more.

@@ -148,7 +148,7 @@ impl AccessPolicy {
 fn identified(requester: Requester<'_>) -> Result<&str, Refusal> {
     match requester.identity {
         PeerIdentity::Authenticated(name) => Ok(name),
-        PeerIdentity::Encrypted => Err(Refusal::Unidentified),
+        PeerIdentity::Encrypted | PeerIdentity::Keyed(_) => Err(Refusal::Unidentified),
         _ => Err(Refusal::Unsecured),
     }
 }
@@ -162,6 +162,8 @@ impl Authorization for AccessPolicy {
                 if admitted { Ok(()) } else { Err(Refusal::Address) }
             }
             Action::Deregister { pool_handle, .. } => self.granted(requester, pool_handle).map(|_| ()),
+            // Whoever has our key as a server has it from us.
+            Action::Peer { .. } if matches!(requester.identity, PeerIdentity::Keyed(_)) => Ok(()),
             Action::Peer { .. } => {
                 let name = identified(requester)?;
                 if self.peers.contains(name) { Ok(()) } else { Err(Refusal::Peer) }

@@ -60,7 +60,7 @@ impl Peers {
     /// Lets a registrar that is heard on a link for the first time be a peer there, if it may.
     fn admit(&mut self, core: &mut Core, now: Instant, link: LinkId, sender: ServerId) -> bool {
         let Some(known) = core.links.get(link) else { return false };
-        let opener = known.opener().cloned();
+        let identity = known.party.identity().cloned();
         let cause = match self.may_be(core, known, sender) {
             Err(reason) => Some(core.refuse(link, reason)),
             Ok(()) if self.list.contains(sender) => None,
@@ -76,9 +76,9 @@ impl Peers {
             return false;
         }
         if let Some(peer) = self.list.get_mut(sender)
-            && opener.is_some()
+            && identity.is_some()
         {
-            peer.identity = opener;
+            peer.identity = identity;
         }
         let own = core.id();
         core.links.bind(link, sender, own);
@@ -89,7 +89,7 @@ impl Peers {
     fn may_be(&self, core: &Core, link: &Link, server: ServerId) -> Result<(), Refusal> {
         core.authorize(&link.party, Action::Peer { server })?;
         let known = self.list.get(server).and_then(|peer| peer.identity.as_ref());
-        match (known, link.opener()) {
+        match (known, link.party.identity()) {
             (Some(known), Some(identity)) if known != identity => Err(Refusal::Peer),
             _ => Ok(()),
         }

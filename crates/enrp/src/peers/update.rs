@@ -8,8 +8,9 @@
 //!   goes first in a take-over (the dialect knows which) claims it again, every time; the other one claims it once, in case
 //!   the first has nothing to show for it. A claim is a keep-alive with the H bit and an announcement.
 //! * In a table response, a registrar that was taken over in error still lists what it owned. An element of ours that it
-//!   lists is given up if we have no link to it. But both might give it up at once: while we probe it and go first, or it
-//!   registered here lately, the probe decides. If we have a link, we claim it if we go first, else keep it until claimed.
+//!   lists is given up if we have no link to it; but if both gave it up at once it would be lost, so who goes first keeps
+//!   it, and so does whoever it registered at lately: a probe decides. If we have a link, we claim it if we go first, else
+//!   keep it until claimed.
 //!   An element that belongs to a third registrar which lives is left to that one.
 use std::time::Instant;
 
@@ -137,8 +138,8 @@ impl Peers {
             (Source::Mentor(mentor), Some((_, home))) => home == mentor,
             (Source::Owner(owner), Some((key, home))) if home == core.id() => {
                 let (first, linked) = (goes_first(core, owner), service.has_link(core, key));
-                let sought = service.is_sought(core, now, key).is_some_and(|lately| first || lately);
-                let keep = core.phase == Phase::Ready && (linked || sought);
+                let keep =
+                    core.phase == Phase::Ready && (linked || first || service.came_lately(core, now, key));
                 if keep && first && linked {
                     service.claim(core, now, key);
                 }

@@ -250,13 +250,11 @@ impl Service {
         self.supervision.link_of(key).is_some_and(|link| core.links.is_open(link))
     }
 
-    /// Whether the element is about to be probed, or is: it has no link that is up, and may be found here all the same. And
-    /// whether it registered here, or adopted this registrar, so lately that who says otherwise may not have heard.
-    pub(crate) fn is_sought(&self, core: &Core, now: Instant, key: ElementKey) -> Option<bool> {
-        let watch = self.supervision.watches.get(&key)?;
-        let age = watch.confirmed.map(|at| now.saturating_duration_since(at));
-        let lately = age.is_some_and(|age| age <= core.config.timers.max_time_no_response);
-        matches!(watch.state, State::Queued { .. } | State::Probed { .. }).then_some(lately)
+    /// Whether the element registered here, or adopted this registrar, so lately that who says otherwise may not have heard.
+    pub(crate) fn came_lately(&self, core: &Core, now: Instant, key: ElementKey) -> bool {
+        let confirmed = self.supervision.watches.get(&key).and_then(|watch| watch.confirmed);
+        let age = confirmed.map(|at| now.saturating_duration_since(at));
+        age.is_some_and(|age| age <= core.config.timers.max_time_no_response)
     }
 
     /// Whether the element registered here, or adopted this registrar, so lately that the news of another home may have
@@ -356,6 +354,8 @@ impl Service {
             State::Asked { home: true } | State::Probed { home: true } => {
                 watch.home_link = watch.link;
                 watch.confirmed = Some(now);
+                // It may have registered elsewhere meanwhile, which set its T4 anew.
+                start_life(core, now, key, life_of(core, key));
                 self.learn_owner(core, link, key);
                 // Peers that missed the take-over, or do not follow its announcement, learn the new home from this.
                 core.announce_update(UpdateAction::Add, key);
@@ -379,7 +379,9 @@ impl Service {
         match (watch.state, watch.link) {
             (State::Idle, Some(link)) => self.ask(core, now, key, link, State::Asked { home: false }),
             (State::Idle | State::Queued { .. }, _) => {}
-            (State::Asked { .. } | State::Probed { .. }, _) => self.fail(core, now, key, RemovalReason::Silent),
+            (State::Asked { .. } | State::Probed { .. }, _) => {
+                self.fail(core, now, key, RemovalReason::Silent)
+            }
             (State::Detached, _) => self.fail(core, now, key, RemovalReason::Detached),
         }
     }

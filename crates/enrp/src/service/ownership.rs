@@ -9,14 +9,13 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use rserpool_handlespace::ElementKey;
-use rserpool_machine::LinkId;
+use rserpool_machine::{LinkId, Rate};
 
 use super::Service;
 use crate::authorization::Action;
 use crate::core::Core;
 use crate::event::RemovalReason;
 use crate::links::Party;
-use crate::rate::Rate;
 use crate::refusal::Refusal;
 
 /// Who owns what, and how much each identity does. Both maps grow with what was registered by proven identities only.

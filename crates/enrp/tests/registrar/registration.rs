@@ -159,7 +159,8 @@ fn a_silent_holder_of_an_identifier_that_somebody_claims_is_missed_at_once() {
     // The host has another address now: nobody answers on the old link, and nobody ends it.
     net.clients.get_mut(&before).expect("a client").answers = false;
     assert_eq!(rejection(&mut net, after, "echo", element(after, 1)), CauseCode::NON_UNIQUE_PE_IDENTIFIER);
-    net.run(millis(5_100));
+    // Sooner than its next keep-alive would have been missed.
+    net.run(millis(510));
     net.register(after, "echo", element(after, 1));
 }
 
@@ -247,6 +248,7 @@ fn an_element_may_deregister_at_a_registrar_that_is_not_its_home() {
     let client = net.client_at(1, 1);
     net.register(client, "echo", element(client, 1));
     net.run(secs(1));
+    net.hang_up(client);
     net.connect(client, 2, Protocol::Asap);
     assert_eq!(deregister(&mut net, client, "echo", 1), None);
     net.run(millis(10));

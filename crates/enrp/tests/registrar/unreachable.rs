@@ -39,7 +39,7 @@ fn a_reported_element_that_does_not_answer_is_removed() {
     let (mut net, element_host, user) = scene();
     net.clients.get_mut(&element_host).expect("a client").answers = false;
     report(&mut net, user, "echo", 1);
-    net.run(millis(310));
+    net.run(millis(510));
     assert_eq!(net.view(1), []);
 }
 

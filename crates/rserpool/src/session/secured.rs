@@ -62,7 +62,7 @@ pub(super) const fn is_as_secure(after: &PeerIdentity, before: &PeerIdentity) ->
 
 const fn rank(identity: &PeerIdentity) -> u8 {
     match identity {
-        PeerIdentity::Authenticated(_) => 2,
+        PeerIdentity::Authenticated(_) | PeerIdentity::Keyed(_) => 2,
         PeerIdentity::Encrypted => 1,
         _ => 0,
     }

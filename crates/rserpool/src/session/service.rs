@@ -97,6 +97,12 @@ impl ServiceSession {
         }
     }
 
+    /// Sends data from now on so that messages may overtake each other, or in order again: a lost packet then holds up its own
+    /// messages alone. SCTP can do that; without effect over TCP, and on cookies and business cards.
+    pub const fn set_unordered(&mut self, unordered: bool) {
+        self.stream.set_unordered(unordered);
+    }
+
     /// Seals cookies with this key from now on, and takes only those that were sealed with it. All elements of the pool need the same.
     pub fn set_cookie_key(&mut self, key: CookieKey) {
         self.cookie_key = Some(key);

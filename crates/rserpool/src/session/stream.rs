@@ -107,6 +107,15 @@ impl FrameStream {
         }
     }
 
+    /// Has data sent without order from now on, or in order again. A byte stream has one order.
+    pub(super) const fn set_unordered(&mut self, unordered: bool) {
+        match &mut self.frames {
+            Frames::Tcp(_) => {}
+            #[cfg(target_os = "linux")]
+            Frames::Sctp(frames) => frames.unordered = unordered,
+        }
+    }
+
     /// Sends one frame. When the future is dropped, the frame goes out with the next one, or not at all.
     ///
     /// Without a control channel, there is none to send its messages on (RFC 5352 §3.9).

@@ -48,6 +48,8 @@ pub struct Session {
     received: VecDeque<Bytes>,
     /// What data is marked as.
     payload_protocol: PayloadProtocol,
+    /// Whether data is sent without order.
+    unordered: bool,
     connector: Connector,
     /// How secure an element must be to go on with.
     required: PeerIdentity,
@@ -92,6 +94,7 @@ impl Session {
             undelivered,
             received: VecDeque::new(),
             payload_protocol,
+            unordered: false,
             connector,
             required,
         })
@@ -137,6 +140,13 @@ impl Session {
         if !protocol.is_control() {
             self.payload_protocol = protocol;
         }
+    }
+
+    /// Sends data from now on so that messages may overtake each other, or in order again: a lost packet then holds up its own
+    /// messages alone. SCTP can do that; without effect over TCP, and on cookies and business cards.
+    pub const fn set_unordered(&mut self, unordered: bool) {
+        self.unordered = unordered;
+        self.stream.set_unordered(unordered);
     }
 
     /// Sends a message to the element, or to the next one when the connection is broken.
@@ -217,6 +227,7 @@ impl Session {
         let from = self.announced.map_or(failed, |(from, _)| from);
         self.announced = Some((from, target.identifier()));
         let mut failed = std::mem::replace(&mut self.stream, stream);
+        self.stream.set_unordered(self.unordered);
         self.target = target;
         self.undelivered.append(&mut failed.undelivered().await);
         Ok(())

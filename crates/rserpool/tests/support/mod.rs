@@ -77,7 +77,7 @@ pub(crate) fn element_at(
 pub(crate) enum SessionListener {
     Tcp(TcpListener),
     #[cfg(target_os = "linux")]
-    Sctp(rserpool::sctp::SctpListener),
+    Sctp(Box<rserpool::sctp::SctpListener>),
 }
 
 impl SessionListener {
@@ -87,9 +87,8 @@ impl SessionListener {
         if over_sctp() {
             let free = "127.0.0.1:0".parse().expect("an address");
             let settings = TimerProfile::Fast.sctp_socket();
-            return Self::Sctp(
-                rserpool::sctp::SctpListener::bind(&[free], &settings).expect("SCTP in this kernel"),
-            );
+            let listener = rserpool::sctp::SctpListener::bind(&[free], &settings);
+            return Self::Sctp(Box::new(listener.expect("SCTP in this kernel")));
         }
         Self::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a free port"))
     }

@@ -1,10 +1,10 @@
 //! Floods by those who are let in: RFC 5355 §2.13 and §2.14.
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rserpool::enrp::{Refusal, RegistrarTimers};
 use rserpool::wire::asap::{EndpointKeepAliveAck, EndpointUnreachable, Message};
 use rserpool::{PeIdentifier, PoolHandle};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::raw::{Raw, decode, element};
 use crate::scene::Scene;

@@ -109,19 +109,20 @@ fn who_sends_waits_for_who_does_not_read_and_nothing_is_lost() {
         };
         let (near, id, far, _) = associated(&config).await;
         let mut sent = 0_u32;
-        // Until a send has been waiting for as long as the kernel might need to put it on the way.
+        // Until a send has been waiting for as long as the kernel might need to put it on the way, and still there is no room:
+        // a busy machine may have needed longer.
         loop {
             let bytes = [sent.to_be_bytes().as_slice(), &[0; 1_000]].concat();
             let association = near.association(id);
             let info = SendInfo::new(0);
             match timeout(Duration::from_millis(500), association.send(&info, &bytes)).await {
                 Ok(done) => done.unwrap(),
+                Err(_) if association.try_send(&info, &bytes).unwrap() => (),
                 Err(_) => break,
             }
             sent += 1;
             assert!(sent < 10_000, "sending never waits");
         }
-        assert!(!near.association(id).try_send(&SendInfo::new(0), b"no room").unwrap());
         let association = near.association(id);
         let info = SendInfo::new(0);
         let reading = async {

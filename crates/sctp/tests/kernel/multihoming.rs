@@ -109,13 +109,16 @@ fn a_cut_path_is_told_and_bypassed_and_its_return_is_told() {
         change(&near).await;
         let association = near.association(id);
         association.set_primary_addr(first).unwrap();
-        let told = async |wanted: PeerAddrState| {
+        // On a busy machine, the path that is left may seem to fail for a while too.
+        let told_of_first = async |wanted: PeerAddrState| {
             notified(&near, |notification| match notification {
-                Notification::PeerAddrChange { address, state, .. } if state == wanted => Some(address),
+                Notification::PeerAddrChange { address, state, .. } if address == first => {
+                    (state == wanted).then_some(())
+                }
                 Notification::AssocChange(change) => panic!("{change:?}"),
                 _ => None,
             })
-            .await
+            .await;
         };
 
         let cut = Cut::new("127.0.1.3");
@@ -124,10 +127,10 @@ fn a_cut_path_is_told_and_bypassed_and_its_return_is_told() {
             association.send(&SendInfo::new(0), &[number]).await.unwrap();
             assert_eq!(message(&far).await.bytes[..], [number], "nothing is lost");
         }
-        assert_eq!(told(PeerAddrState::Unreachable).await, first);
+        told_of_first(PeerAddrState::Unreachable).await;
         assert_eq!(association.path_info(first).unwrap().state, PathState::Inactive);
         drop(cut);
-        assert_eq!(told(PeerAddrState::Available).await, first);
+        told_of_first(PeerAddrState::Available).await;
         assert_eq!(association.path_info(first).unwrap().state, PathState::Active);
     });
 }

@@ -9,6 +9,9 @@ use rserpool_sctp::{
     AssocChange, AssocId, AssocState, Message, Notification, Received, SctpSocket, SctpStream, SocketConfig,
 };
 
+/// How long a test may take. Only a defect makes one take that long, also where many run at once on a slow processor.
+const LIMIT: Duration = Duration::from_secs(120);
+
 /// Runs a test, unless the kernel has no SCTP. In the laboratory, it has to have it.
 pub(crate) fn with_sctp(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -21,7 +24,7 @@ pub(crate) fn with_sctp(test: impl Future<Output = ()>) {
             }
             socket => {
                 socket.unwrap();
-                tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test takes too long");
+                tokio::time::timeout(LIMIT, test).await.expect("the test takes too long");
             }
         }
     });

@@ -45,7 +45,7 @@ pub(super) async fn connect(
         Client::Psk(settings, key) => {
             let mut engine = Engine::psk_client(settings, key.clone())?;
             shake(socket, &mut engine, BytesMut::new()).await?;
-            Ok((engine, PeerIdentity::Authenticated(Arc::clone(key.identity()))))
+            Ok((engine, PeerIdentity::Keyed(Arc::clone(key.identity()))))
         }
     }
 }
@@ -278,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn a_wildcard_stands_for_one_whole_left_most_label_only() {
         let identity = is_taken("*.pool.example", "A.pool.example").await.expect("covered");
-        assert_eq!(identity, PeerIdentity::Authenticated("a.pool.example".into()));
+        assert_eq!(identity, PeerIdentity::Authenticated("registrar.test".into()), "the name that is one");
         for (name, host) in [
             ("*.pool.example", "a.b.pool.example"),
             ("*.pool.example", "pool.example"),

@@ -3,16 +3,23 @@ use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What was used up of an allowance per second; eight bytes or so, and no timer.
+/// What was used up of an allowance per second: a time, and no timer.
+///
+/// ```
+/// # let now = std::time::Instant::now();
+/// let mut rate = rserpool_machine::Rate::default();
+/// assert!(rate.admits(now, 2) && rate.admits(now, 2) && !rate.admits(now, 2));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rate {
+pub struct Rate {
     /// When the whole allowance is there again.
     full_at: Option<Instant>,
 }
 
 impl Rate {
-    /// Whether it may happen once more, and if so counts it.
-    pub(crate) fn admits(&mut self, now: Instant, per_second: u32) -> bool {
+    /// Whether it may happen once more, with so many admitted per second and as many at once; if so, counts it.
+    #[must_use]
+    pub fn admits(&mut self, now: Instant, per_second: u32) -> bool {
         let Some(price) = SECOND.checked_div(per_second) else { return false };
         let full_at = self.full_at.map_or(now, |at| at.max(now)) + price;
         let admitted = full_at.saturating_duration_since(now) <= SECOND;
