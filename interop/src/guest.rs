@@ -41,6 +41,9 @@ const MODULES: [&str; 17] = [
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// How long tcpdump may take to begin.
+const CAPTURES_BEGIN: Duration = Duration::from_secs(20);
+
 /// The status of commands that could not even be started.
 const NOT_RUN: i32 = 125;
 
@@ -85,8 +88,8 @@ fn run(job: &Job, files: &Files) -> io::Result<i32> {
     network::ip(&["link", "set", "lo", "up", "multicast", "on"])?;
     let network = Network::lay_out(job, files)?;
     let captures = match job.kernel {
-        Kernel::UserMode => start_captures(files, &network)?,
-        Kernel::Own => Vec::new(),
+        Kernel::UserMode if job.captures => start_captures(files, &network)?,
+        Kernel::UserMode | Kernel::Own => Vec::new(),
     };
 
     println!("{OUTPUT_FOLLOWS}");
@@ -137,7 +140,19 @@ fn start_captures(files: &Files, network: &Network) -> io::Result<Vec<Child>> {
             .process_group(0)
             .spawn()
     };
-    if network.hosts() == 0 { Ok(Vec::new()) } else { (1..=network.networks()).map(capture).collect() }
+    if network.hosts() == 0 {
+        return Ok(Vec::new());
+    }
+    let captures = (1..=network.networks()).map(capture).collect::<io::Result<_>>()?;
+    // What is not begun yet misses packets; on a busy machine, all of a short command's.
+    let deadline = Instant::now() + CAPTURES_BEGIN;
+    while !(1..=network.networks()).all(|number| files.capture(number).exists()) {
+        if Instant::now() > deadline {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "tcpdump does not begin to capture"));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(captures)
 }
 
 fn run_command(words: &[String], job: &Job, files: &Files, deadline: Instant) -> io::Result<i32> {

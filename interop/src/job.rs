@@ -32,6 +32,7 @@ pub(crate) struct Job {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) hosts: u8,
     pub(crate) networks: u8,
+    pub(crate) captures: bool,
     pub(crate) time_limit: Duration,
 }
 

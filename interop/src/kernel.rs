@@ -40,7 +40,7 @@ impl Kernel {
     pub fn missing(self) -> Option<LabError> {
         match self {
             Self::UserMode => missing_of(&[USER_MODE, "modprobe", "ip", "tcpdump"]),
-            Self::Own => missing_of(&["ip", "iptables", "unshare", "setpriv"]).or_else(|| {
+            Self::Own => missing_of(&["ip", "iptables-legacy", "unshare", "setpriv"]).or_else(|| {
                 let tried = Command::new("setpriv").args(UNSHARE).arg("true").output();
                 let permitted = tried.is_ok_and(|tried| tried.status.success());
                 (!permitted).then_some(LabError::NotPermitted)

@@ -115,6 +115,14 @@ impl Lab {
         self
     }
 
+    /// Captures nothing, and so does nothing with captures afterwards: for measurements.
+    #[must_use]
+    pub fn unrecorded(mut self) -> Self {
+        self.machine.captures = false;
+        self.afterwards = |_| {};
+        self
+    }
+
     /// Sets what is to be done outside when the body has succeeded, with the folder of its captures. It is kept if that
     /// panics.
     #[must_use]

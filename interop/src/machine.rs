@@ -46,6 +46,9 @@ pub struct Machine {
     pub hosts: u8,
     /// How many networks there are, with an interface of every host on each. Default 1.
     pub networks: u8,
+    /// Whether the packets of each network are captured, where the kernel can do that. Default true; measurements want
+    /// `false`.
+    pub captures: bool,
     /// How long the commands may take, all together. Default 2 minutes.
     pub time_limit: Duration,
     /// How much memory user-mode Linux has, as `mem=` takes it. Default `512M`.
@@ -61,6 +64,7 @@ impl Default for Machine {
             first_process: None,
             hosts: 0,
             networks: 1,
+            captures: true,
             time_limit: Duration::from_secs(120),
             memory: "512M".to_owned(),
             environment: BTreeMap::new(),
@@ -159,6 +163,7 @@ impl Machine {
             environment: self.environment.clone(),
             hosts: self.hosts,
             networks: self.networks,
+            captures: self.captures,
             time_limit: self.time_limit,
         };
         job.write(&files).map_err(during("write the job"))?;

@@ -187,6 +187,11 @@ impl Running {
         &mut self.0
     }
 
+    /// Its identifier, also that of the program on a host that it has become.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Sends it a signal, and those that it has started.
     ///
     /// # Errors

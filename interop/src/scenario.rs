@@ -22,7 +22,8 @@ use crate::tshark::no_message_is_objectionable;
 const PROGRAMS: [&str; 5] = ["rspregistrar", "rspserver", "rspterminal", "hsdump", "tshark"];
 
 /// How long to wait for what has no time of its own. The kernel is slow, and programs take a while to start in it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A test on hosts on which both implementations can be started.
@@ -48,7 +49,7 @@ pub struct Scenario(Lab);
 impl Scenario {
     /// For the test of this name.
     pub fn new(test: &'static str) -> Self {
-        Self(Lab::new(test).afterwards(no_message_is_objectionable))
+        Self(Lab::new(test).time_limit(TIME_LIMIT).afterwards(no_message_is_objectionable))
     }
 
     /// Sets how many hosts there are. Default 1.
@@ -63,10 +64,16 @@ impl Scenario {
         Self(self.0.networks(networks))
     }
 
-    /// Sets how long the test may take. Default 2 minutes.
+    /// Sets how long the test may take. Default 4 minutes, so that what takes too long is told by the test first.
     #[must_use]
     pub fn time_limit(self, limit: Duration) -> Self {
         Self(self.0.time_limit(limit))
+    }
+
+    /// Captures nothing, so that nothing slows down what is measured; tshark has nothing to object to.
+    #[must_use]
+    pub fn unrecorded(self) -> Self {
+        Self(self.0.unrecorded())
     }
 
     /// Runs the body inside.
@@ -232,7 +239,7 @@ impl Process {
     /// Waits until it prints a line that contains `text`, after the last line that was waited for, and returns it.
     ///
     /// # Panics
-    /// If it does not within half a minute.
+    /// If it does not within a minute.
     pub fn prints(&self, text: &str) -> String {
         self.prints_within(PATIENCE, text)
     }
@@ -291,6 +298,19 @@ impl Process {
         self.running.child().id()
     }
 
+    /// How much processor time it has used, as the kernel counts it: in hundredths of a second.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.running.id());
+        let stat = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        // After the name, which stands in parentheses: user and system time are the 14th and 15th field of proc(5).
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let ticks = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.running.child().try_wait(), Ok(None))
@@ -307,7 +327,7 @@ impl Process {
     /// Asks it to end with `signal`, and waits until it has.
     ///
     /// # Panics
-    /// If it does not end within half a minute.
+    /// If it does not end within a minute.
     pub fn end(mut self, signal: Signal) {
         self.signal(signal);
         until("the process has ended", PATIENCE, || !self.is_running());

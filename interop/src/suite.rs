@@ -122,9 +122,13 @@ impl Run {
                 let standard_error = written(&output.stderr);
                 if !self.passed() {
                     report += &format!("\n{}\n{standard_error}", written(&output.stdout));
-                } else if !standard_error.trim().is_empty() {
-                    // What was skipped or tried again, and what was measured.
-                    report += &format!("\n{}", standard_error.trim_end());
+                } else {
+                    // What was skipped or tried again, and what was measured: that stands in a table.
+                    let standard_output = written(&output.stdout);
+                    let measured = standard_output.lines().filter(|line| line.starts_with('|'));
+                    for line in standard_error.lines().chain(measured) {
+                        report += &format!("\n{line}");
+                    }
                 }
             }
         }

@@ -6,7 +6,8 @@ use rustix::process::Signal;
 
 const REGISTRAR: &str = "-registrar=10.9.0.1:3863";
 const URL: &str = "sctp://10.9.0.1:3863";
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the slowest of these may take on a busy machine. Only a defect makes a test wait for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What `rspserver -policy=` takes, and what our command calls it. The last three are not in RFC 5356.
 const POLICIES: [(&str, &str); 12] = [
@@ -88,13 +89,13 @@ fn an_element_registers_with_its_new_load() {
 #[test]
 fn an_element_that_is_killed_is_gone_at_once() {
     Scenario::new("an_element_that_is_killed_is_gone_at_once").hosts(3).run(|hosts| {
-        let _registrar = hosts.registrar(1, &[]);
+        let _registrar = hosts.registrar(1, &["--config", &rarely_asks(hosts)]);
         let watch = watch(hosts, "EchoPool");
         let element = echo(hosts, &[]);
         watch.prints("added 0x0000abcd");
         element.kill();
         // Its association is aborted; the keep-alive that follows is not acknowledged.
-        watch.prints_within(Duration::from_secs(6), "removed 0x0000abcd");
+        watch.prints("removed 0x0000abcd");
     });
 }
 
@@ -106,17 +107,15 @@ fn an_element_whose_host_is_cut_off_is_gone_after_a_keep_alive() {
         let _element = echo(hosts, &[]);
         watch.prints("added 0x0000abcd");
         hosts.cut(2, 1).expect("host 2 is on network 1");
-        // 5 s, half as much again at most, then 5 s for the answer.
-        watch.prints_within(Duration::from_secs(15), "removed 0x0000abcd");
+        // 5 s, half as much again at most, then 5 s for the answer. Its registration would last for minutes.
+        watch.prints_within(PATIENCE, "removed 0x0000abcd");
     });
 }
 
 #[test]
 fn an_element_that_its_user_cannot_reach_is_gone_at_once() {
     Scenario::new("an_element_that_its_user_cannot_reach_is_gone_at_once").hosts(4).run(|hosts| {
-        // Without the report it would take longer than this test.
-        let config = hosts.file("registrar.toml", "[timing]\nkeep_alive_interval = 300\n");
-        let _registrar = hosts.registrar(1, &["--config", &config]);
+        let _registrar = hosts.registrar(1, &["--config", &rarely_asks(hosts)]);
         let watch = watch(hosts, "EchoPool");
         let _element = echo(hosts, &[]);
         watch.prints("added 0x0000abcd");
@@ -129,6 +128,11 @@ fn an_element_that_its_user_cannot_reach_is_gone_at_once() {
 
 fn echo(hosts: &Hosts<'_>, more: &[&str]) -> Process {
     hosts.rsplib(2, "rspserver", &[&["-echo", REGISTRAR, "-identifier=0xabcd"], more].concat())
+}
+
+/// The settings of a registrar that asks its elements for a sign of life so rarely that no test sees it.
+fn rarely_asks(hosts: &Hosts<'_>) -> String {
+    hosts.file("registrar.toml", "[timing]\nkeep_alive_interval = 300\n")
 }
 
 fn watch(hosts: &Hosts<'_>, pool: &str) -> Process {

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 const CONVENTIONS: [&str; 2] = ["--dialect=rfc", "--timers=fast"];
 const BOTH: [&str; 2] = ["--registrar=sctp://10.9.0.1:3863", "--registrar=sctp://10.9.0.2:3863"];
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_registrar_that_is_killed_is_taken_over_and_users_do_not_notice() {

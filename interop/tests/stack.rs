@@ -1,6 +1,7 @@
 //! The end-to-end tests of `rserpool`, which it runs over TCP, once more over SCTP.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 use std::path::Path;
+use std::time::Duration;
 
 use rserpool_interop::{Machine, skipped, test_programs};
 
@@ -22,7 +23,7 @@ fn pools_and_sessions_survive_over_sctp_as_over_tcp() {
     // One at a time: the timers are fast, and the kernel is slow.
     let commands: Vec<_> =
         programs.iter().map(|program| [program.to_str().unwrap(), "--test-threads=1"]).collect();
-    let mut machine = Machine::default();
+    let mut machine = Machine { time_limit: Duration::from_secs(300), ..Machine::default() };
     machine.environment.insert("RSERPOOL_TEST_SCHEME".to_owned(), "sctp".to_owned());
     let outcome = machine.run("stack", &commands).unwrap();
     assert_eq!(outcome.status, 0, "log: {}", outcome.kept.folder().display());

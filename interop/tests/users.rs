@@ -4,7 +4,7 @@ use std::time::Duration;
 use rserpool_interop::{Hosts, Process, Scenario, until};
 use rustix::process::Signal;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const REGISTRAR: &str = "-registrar=10.9.0.1:3863";
 const URL: &str = "--registrar=sctp://10.9.0.1:3863";
 
@@ -104,14 +104,14 @@ fn our_element_stays_with_their_registrar_until_it_is_killed() {
         let pe = |host, id, more: &[&str]| {
             hosts.rserpool(host, &[&["pe", "--echo", "--pool=ours", URL, "--id", id], more].concat())
         };
-        // One registers every 2 s, so that no keep-alive is due; the other one lives by keep-alives.
-        let element = pe(2, "0xabcd", &["--life=3"]);
+        // One registers every 4 s, so that no keep-alive is due; the other one lives by keep-alives.
+        let element = pe(2, "0xabcd", &["--life=6"]);
         let _calm = pe(4, "0xbcde", &[]);
         let watch = hosts.rserpool(3, &["watch", URL, "--pool=ours"]);
         watch.prints("added");
         watch.prints("added");
         // Longer than the 10 s after which theirs gives up an element that acknowledges nothing.
-        (0..8).for_each(|_| drop(registrar.prints("Successfully registered ours/$0000abcd")));
+        (0..4).for_each(|_| drop(registrar.prints("Successfully registered ours/$0000abcd")));
         assert_eq!(watch.find("removed"), None);
         element.kill();
         watch.prints("removed 0x0000abcd");

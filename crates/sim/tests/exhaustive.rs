@@ -46,25 +46,25 @@ fn two_survivors_come_right_however_slow_messages_are() {
 #[test]
 fn two_survivors_come_right_after_a_broken_link_and_a_crash() {
     for timely in [true, false] {
-        let states = states(20_000);
+        let states = states(2_000);
         explore(&Arbitration { timely, breaks: 1, crashes: 1, states, ..Arbitration::of(&[1, 2], 9) });
     }
 }
 
 #[test]
 fn three_survivors_have_one_heir() {
-    for survivors in [[1, 2, 3], [3, 1, 2]] {
-        let states = states(20_000);
-        let explored = explore(&Arbitration { states, ..Arbitration::of(&survivors, 9) });
-        assert!(explored.completions.iter().all(|by| *by <= 1));
-    }
+    // All of the 3,404 states of the first; the other, in which the largest identifier is the oldest, begins alike.
+    let explored = explore(&Arbitration::of(&[1, 2, 3], 9));
+    assert!(explored.complete);
+    assert_eq!(explored.completions, [1].into());
+    explore(&Arbitration { states: states(500), depth: depth(6), ..Arbitration::of(&[3, 1, 2], 9) });
 }
 
 #[test]
 fn three_survivors_come_right_after_a_broken_link_and_a_crash() {
     let states = states(4_000);
     for (breaks, crashes) in [(0, 1), (1, 0), (1, 1)] {
-        explore(&Arbitration { breaks, crashes, depth: depth(5), states, ..Arbitration::of(&[1, 2, 3], 9) });
+        explore(&Arbitration { breaks, crashes, depth: depth(4), states, ..Arbitration::of(&[1, 2, 3], 9) });
     }
 }
 
@@ -72,5 +72,5 @@ fn three_survivors_come_right_after_a_broken_link_and_a_crash() {
 fn twins_leave_nothing_with_a_dead_home() {
     // They do not talk to each other; a third one talks to both.
     explore(&Arbitration::of(&[5, 5], 9));
-    explore(&Arbitration { states: states(4_000), depth: depth(8), ..Arbitration::of(&[7, 5, 5], 9) });
+    explore(&Arbitration { states: states(4_000), depth: depth(6), ..Arbitration::of(&[7, 5, 5], 9) });
 }

@@ -1,7 +1,7 @@
 //! Registrars, elements and users on hosts, each where the others expect it, and what must be true of them at rest.
 use std::fmt;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,11 +81,6 @@ impl<'a> Site<'a> {
         Self { is_ipv6: true, ..self }
     }
 
-    /// The network.
-    pub fn network(&self) -> &'a Network {
-        self.network
-    }
-
     /// Where something on a host is reached.
     pub fn address(&self, host: u8, port: u16) -> SocketAddr {
         let [v4, v6] = self.network.addresses(host, 1);
@@ -114,10 +109,19 @@ impl<'a> Site<'a> {
 
     /// Starts the registrar of a host at the addresses that a host of the number `like` would have, with more arguments.
     pub fn start_registrar(&self, host: u8, like: u8, more: &[&str]) -> Process {
+        self.start_registrar_at(host, |port| self.address(like, port), more)
+    }
+
+    /// Starts the registrar of a host on all of its IPv4 addresses, whichever it has.
+    pub fn start_registrar_everywhere(&self, host: u8) -> Process {
+        self.start_registrar_at(host, |port| (Ipv4Addr::UNSPECIFIED, port).into(), &[])
+    }
+
+    fn start_registrar_at(&self, host: u8, at: impl Fn(u16) -> SocketAddr, more: &[&str]) -> Process {
         let mut arguments = vec![
-            format!("--asap=tcp://{}", self.address(like, ASAP)),
-            format!("--enrp=tcp://{}", self.address(like, ENRP)),
-            format!("--admin={}", self.address(like, ADMIN)),
+            format!("--asap=tcp://{}", at(ASAP)),
+            format!("--enrp=tcp://{}", at(ENRP)),
+            format!("--admin={}", at(ADMIN)),
             format!("--id={host}"),
         ];
         let others = (1..=self.registrars).filter(|other| *other != host);
@@ -208,6 +212,12 @@ impl<'a> Site<'a> {
     pub fn handlespace_at(&self, registrar: u8, like: u8) -> Option<Handlespace> {
         let admin = self.address(like, ADMIN);
         self.network.within(registrar, || Handlespace::ask(admin).ok()).ok()?
+    }
+
+    /// Waits until a user is answered what it asks from now on.
+    pub fn serves(&self, user: &Caller) {
+        let now = Instant::now();
+        self.until("the user is served", PATIENCE, || user.is_served_since(now));
     }
 
     /// A counter of a registrar, as `/metrics` calls it without prefix and suffix.

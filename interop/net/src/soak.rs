@@ -21,6 +21,8 @@ const USERS: u8 = 7;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long an element that comes and goes stays at most, once it is registered.
 const STAY: Duration = Duration::from_millis(1500);
+/// For what is under way in the end to be over.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// What to do.
 #[derive(Clone, Copy, Debug)]
@@ -108,10 +110,17 @@ impl Soak {
         }
         let staying = STAYING.map(|(_, id)| id);
         world.site.agree(&[1, 2, 3], &staying, PATIENCE);
-        let late = world.vitals();
         let early = early.unwrap_or_default();
-        soaked.vitals =
-            early.into_iter().zip(late).map(|((name, early), (_, late))| (name, early, late)).collect();
+        let settling = Instant::now();
+        loop {
+            let pairs = early.iter().cloned().zip(world.vitals());
+            soaked.vitals = pairs.map(|((name, early), (_, late))| (name, early, late)).collect();
+            // What is under way just now has not grown: it is over soon.
+            if settling.elapsed() > SETTLING || soaked.grown().next().is_none() {
+                break;
+            }
+            sleep(STAY);
+        }
         soaked.killed = killed.len();
         soaked.evictions = world.evictions(&killed);
         for user in world.users {
@@ -167,10 +176,14 @@ impl Soaked {
         if self.lost > 0 {
             problems.push(format!("{} requests were lost", self.lost));
         }
-        let grown = self.vitals.iter().filter(|(_, early, late)| late.grown_since(early));
+        let grown = self.grown();
         problems
             .extend(grown.map(|(name, early, late)| format!("{name} has grown: {early}; at the end {late}")));
         problems
+    }
+
+    fn grown(&self) -> impl Iterator<Item = &(String, Vitals, Vitals)> {
+        self.vitals.iter().filter(|(_, early, late)| late.grown_since(early))
     }
 }
 

@@ -2,7 +2,7 @@
 mod hosts;
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hosts::{ONE, PATIENCE, TWO, lab};
 use rserpool_interop_net::{Site, Timers};
@@ -17,9 +17,8 @@ fn an_element_whose_host_falls_silent_is_removed_and_comes_back_with_the_cable()
         let user = site.caller(5, &[]);
 
         network.cut(3, 1).unwrap();
-        let cut = Instant::now();
         site.agree(&[1, 2], &[TWO], PATIENCE);
-        site.until("the user is served", PATIENCE, || user.is_served_since(cut));
+        site.serves(&user);
 
         network.heal(3, 1).unwrap();
         // Nobody tells the element; it must not take until its registration is to be renewed, after 20 s.
@@ -43,8 +42,7 @@ fn a_cable_that_is_pulled_for_a_moment_changes_nothing() {
             network.cut(host, 1).unwrap();
             sleep(Duration::from_secs(2));
             network.heal(host, 1).unwrap();
-            let healed = Instant::now();
-            site.until("the user is served", PATIENCE, || user.is_served_since(healed));
+            site.serves(&user);
         }
         let (after, _) = site.agree(&[1, 2], &[ONE], PATIENCE);
         assert_eq!(before, after);
@@ -69,9 +67,8 @@ fn a_cable_with_a_loose_contact_leaves_everything_in_order() {
             network.heal(host, 1).unwrap();
             sleep(Duration::from_millis(400));
         }
-        let healed = Instant::now();
         site.agree(&[1, 2], &[ONE, TWO], PATIENCE);
-        site.until("the user is served", PATIENCE, || user.is_served_since(healed));
+        site.serves(&user);
         assert_eq!(user.finish().lost, 0);
     });
 }
@@ -87,9 +84,8 @@ fn a_user_notices_that_a_host_is_gone_before_it_loses_patience_with_a_slow_servi
         // Round robin: one of each.
         let users = [(); 2].map(|()| site.caller(5, &["--timeout=100", "--patience=200"]));
         network.cut(3, 1).unwrap();
-        let cut = Instant::now();
         for user in users {
-            site.until("the user is served", PATIENCE, || user.is_served_since(cut));
+            site.serves(&user);
             assert_eq!(user.finish().lost, 0);
         }
     });

@@ -1,7 +1,7 @@
 //! Packets that get lost or come late, which neither removes elements nor loses requests.
 mod hosts;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hosts::{ONE, PATIENCE, TWO, lab};
 use rserpool_interop::Lab;
@@ -33,8 +33,7 @@ fn packets_that_come_late_change_nothing() {
         for host in 1..=4 {
             network.delay(host, 1, Duration::from_millis(100)).unwrap();
         }
-        let delayed = Instant::now();
-        site.until("the user is served", PATIENCE, || user.is_served_since(delayed));
+        site.serves(&user);
         let _third = site.element(3, "0x00000003");
         site.agree(&[1, 2], &[ONE, TWO, "0x00000003"], PATIENCE);
         assert_eq!(user.finish().lost, 0);

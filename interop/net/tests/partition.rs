@@ -1,8 +1,6 @@
 //! Registrars that lose each other while both go on working, and find each other again.
 mod hosts;
 
-use std::time::Instant;
-
 use hosts::{ONE, PATIENCE, TWO, lab};
 use rserpool_interop_net::Site;
 
@@ -16,11 +14,10 @@ fn both_sides_of_a_partition_serve_and_agree_once_it_is_healed() {
         let users = [site.caller(5, &[]), site.caller(6, &[])];
 
         network.partition(&[2, 4, 6], 1).unwrap();
-        let parted = Instant::now();
         site.agree(&[1], &[ONE], PATIENCE);
         site.agree(&[2], &[TWO], PATIENCE);
         for user in &users {
-            site.until("the user is served", PATIENCE, || user.is_served_since(parted));
+            site.serves(user);
         }
         // One that comes while they are apart.
         const THREE: &str = "0x00000003";
@@ -28,10 +25,9 @@ fn both_sides_of_a_partition_serve_and_agree_once_it_is_healed() {
         site.agree(&[2], &[TWO, THREE], PATIENCE);
 
         [2, 4, 6].into_iter().for_each(|host| network.heal(host, 1).unwrap());
-        let healed = Instant::now();
         site.agree(&[1, 2], &[ONE, TWO, THREE], PATIENCE);
         for user in users {
-            site.until("the user is served", PATIENCE, || user.is_served_since(healed));
+            site.serves(&user);
             assert_eq!(user.finish().lost, 0);
         }
     });
@@ -51,9 +47,8 @@ fn registrars_that_took_each_other_for_dead_agree_on_one_home_for_each_element()
             [1, 2].iter().all(|host| site.counter(*host, "peers_failed") > 0)
         });
         network.reunite(1, 2).unwrap();
-        let healed = Instant::now();
         site.agree(&[1, 2], &[ONE, TWO], PATIENCE);
-        site.until("the user is served", PATIENCE, || user.is_served_since(healed));
+        site.serves(&user);
         assert_eq!(user.finish().lost, 0);
         assert_eq!(site.counters(&[1, 2], "elements_failed"), 0);
     });

@@ -1,14 +1,18 @@
 //! Elements and users of two example services of the reference implementation, made with the public API: their messages and
 //! cookies are as seen on the wire, so that sessions run, and fail over, between the two implementations.
-#![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
 mod calcapp;
+#[cfg(target_os = "linux")]
 mod pingpong;
+#[cfg(target_os = "linux")]
 mod place;
 
+#[cfg(target_os = "linux")]
 use place::{Place, Problem};
 
+#[cfg(target_os = "linux")]
 const USAGE: &str = "\
 An element or a user of an example service of the reference implementation, over SCTP
 
@@ -21,6 +25,12 @@ An element or a user of an example service of the reference implementation, over
                      calcapp-element: how many calculations it does in a second
                      calcapp-user: how many calculations it asks for";
 
+#[cfg(not(target_os = "linux"))]
+fn main() -> Result<(), &'static str> {
+    Err("there is no SCTP on this platform")
+}
+
+#[cfg(target_os = "linux")]
 #[tokio::main]
 async fn main() -> Result<(), Problem> {
     let mut arguments = std::env::args().skip(1);

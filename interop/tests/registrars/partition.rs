@@ -15,7 +15,7 @@ const NOTICED: Duration = Duration::from_secs(60);
 #[test]
 fn each_side_of_a_partition_serves_and_after_it_all_elements_are_back() {
     const TEST: &str = "partition::each_side_of_a_partition_serves_and_after_it_all_elements_are_back";
-    Scenario::new(TEST).hosts(6).time_limit(Duration::from_secs(180)).run(|hosts| {
+    Scenario::new(TEST).hosts(6).run(|hosts| {
         let first = ours(hosts, 1);
         let second = theirs(hosts, 2, &[]);
         let _on_this_side = (their_element(hosts, 4, &[1]), our_element(hosts, 4, &[1]));

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) const OBSERVER: u8 = 6;
 
 /// How long registrars may take to agree: a heartbeat tells them that they do not, and each tells its own table.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The handlespace of one registrar.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

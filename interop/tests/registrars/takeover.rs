@@ -10,7 +10,7 @@ use crate::users::{Users, homes};
 
 /// How long the death of a registrar may go unnoticed: MAX-TIME-LAST-HEARD, MAX-TIME-NO-RESPONSE, and that again for peers
 /// that do not agree to the take-over; some more, for the kernel is slow.
-const NOTICED: Duration = Duration::from_secs(30);
+const NOTICED: Duration = Duration::from_secs(60);
 
 /// The heir is whoever notices first. With the defaults that is a matter of luck.
 const NOTICES_LATE: &str = "-peermaxtimelastheard=9000";

@@ -1,5 +1,7 @@
 //! Measures how long users wait when something fails, for `docs/failover.md`. It is also the first process on the hosts of this
 //! package's tests.
+#![allow(clippy::disallowed_methods, reason = "what measures needs a clock")]
+
 mod cases;
 mod table;
 
