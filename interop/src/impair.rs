@@ -17,7 +17,9 @@ impl Network {
             if share > 0.0 {
                 let probability = share.to_string();
                 let random = ["-m", "statistic", "--mode", "random", "--probability", &probability];
-                self.filter(host, filter, &[&["-A", "INPUT"], &random[..], &["-j", "DROP"]].concat())?;
+                // What a host says to itself takes no cable.
+                let rule = [&["-A", "INPUT", "!", "-i", "lo"], &random[..], &["-j", "DROP"]].concat();
+                self.filter(host, filter, &rule)?;
             }
         }
         Ok(())

@@ -117,6 +117,7 @@ impl Keys {
         let (cert, key) = (self.path(&format!("{name}/cert.pem")), self.path(&format!("{name}/key.pem")));
         let ca = self.path("ca.pem");
         let base = ["pe", "--echo", "--timers", "fast", "--pool", "echo", "--registrar", registrar];
+        let base = [&base[..], &["--registrar-name", "registrar-1"]].concat();
         let keys = ["--tls-ca", &ca, "--tls-cert", &cert, "--tls-key", &key, "--asap", "tls://127.0.0.1:0"];
         start(&[&base[..], &keys].concat())
     }
@@ -432,6 +433,7 @@ fn flags_that_do_not_go_together_are_named() {
     let pe =
         ["pe", "--echo", "--pool", "p", "--registrar", "tls://127.0.0.1:1", "--asap", "tls://127.0.0.1:0"];
     with(&pe, &["--psk-identity", "pe-a", "--psk-file", &psk], &["--asap tls://127.0.0.1:0", "--tls-cert"]);
+    with(&pe, &["--registrar-name", "registrar-1"], &["--tls-ca"]);
     let alone = ["registrar", "--asap", "tls://127.0.0.1:0"];
     with(&alone, &[], &["--tls-cert", "--tls-key"]);
     with(&alone, &["--tls-cert", &cert], &["--tls-key"]);

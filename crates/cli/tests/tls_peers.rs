@@ -1,6 +1,11 @@
 //! TLS with implementations that are not ours: OpenSSL's and GnuTLS' commands as clients of a registrar, and as servers for our links, by
 //! certificate and by pre-shared key. Skipped where the commands are missing, unless `RSERPOOL_LAB=required`.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "in tests, a panic is the report")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "in tests, a panic is the report, and time is real"
+)]
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};

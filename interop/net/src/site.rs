@@ -228,7 +228,11 @@ impl<'a> Site<'a> {
     /// A sample of a registrar's `/metrics`, by its name without prefix.
     pub fn metric(&self, registrar: u8, name: &str) -> u64 {
         let admin = self.address(registrar, ADMIN);
-        let metrics = self.network.within(registrar, || get(admin, "/metrics")).and_then(|answer| answer);
+        let mut metrics = Ok(String::new());
+        self.until("the registrar tells its metrics", PATIENCE, || {
+            metrics = self.network.within(registrar, || get(admin, "/metrics")).and_then(|answer| answer);
+            metrics.is_ok()
+        });
         let line = format!("rserpool_{name} ");
         let number = metrics.as_ref().ok().and_then(|text| text.lines().find_map(|l| l.strip_prefix(&line)));
         match number.map(str::parse) {

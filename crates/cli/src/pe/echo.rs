@@ -12,7 +12,7 @@ use crate::listening;
 pub(super) enum Echo {
     Tcp(TcpListener),
     #[cfg(target_os = "linux")]
-    Sctp(rserpool::sctp::SctpListener),
+    Sctp(Box<rserpool::sctp::SctpListener>),
 }
 
 impl Echo {
@@ -43,7 +43,7 @@ impl Echo {
         match self {
             Self::Tcp(listener) => serve(listener).await,
             #[cfg(target_os = "linux")]
-            Self::Sctp(listener) => sctp::serve(listener).await,
+            Self::Sctp(listener) => sctp::serve(&listener).await,
         }
     }
 }
@@ -101,10 +101,10 @@ mod sctp {
             // Not the local ones: `0.0.0.0` is told as the address that users can reach.
             addresses: addresses.iter().map(|address| address.ip()).collect(),
         };
-        Ok((Echo::Sctp(listener), transport))
+        Ok((Echo::Sctp(Box::new(listener)), transport))
     }
 
-    pub(super) async fn serve(listener: SctpListener) {
+    pub(super) async fn serve(listener: &SctpListener) {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => drop(tokio::spawn(async move {

@@ -119,6 +119,7 @@ async fn threat_2_06_a_malicious_registrar_takes_an_element_over() {
         .registrars(asap(&[&scene.registrar]))
         .security(scene.authority.element("pe-b"))
         .listen("tls://127.0.0.1:0")
+        .registrar_names(["registrar-a"])
         .transport(std::net::SocketAddr::from(([127, 0, 0, 1], 7)))
         .register()
         .await
@@ -130,7 +131,9 @@ async fn threat_2_06_a_malicious_registrar_takes_an_element_over() {
     });
     let at = Endpoint::from_transport(&transport, true).expect("an endpoint");
     let home = element.status();
-    for security in [scene.authority.user(), Authority::new().named("registrar-b")] {
+    let strangers = [scene.authority.user(), Authority::new().named("registrar-b")];
+    // An element is no registrar, though it has a certificate of the same authority.
+    for security in strangers.into_iter().chain([scene.authority.named("pe-c")]) {
         if let Ok(link) = Raw::connect(&at, Some(security)).await {
             link.send(EndpointKeepAlive {
                 home: true,

@@ -1,4 +1,4 @@
-//! What a registrar costs that holds many elements: `cargo run --release -p rserpool-benches --bin scale -- [ELEMENTS] [IDLE_SECONDS]`.
+//! What a registrar costs that holds many elements: `cargo run --release -p rserpool-benches --bin load -- [ELEMENTS] [IDLE_SECONDS]`.
 //!
 //! Over loopback, it registers the elements (100,000 unless said otherwise) at one registrar, each in a pool of 100, and keeps
 //! acknowledging their keep-alives; starts a second registrar that joins; and then watches both do nothing. Prints the
