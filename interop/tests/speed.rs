@@ -12,47 +12,68 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often each is measured, in turns. The best counts: what else the machine does makes all of them worse.
+const ROUNDS: usize = 3;
+
 #[test]
 fn resolutions_per_second_and_their_processor_time() {
-    Scenario::new("resolutions_per_second_and_their_processor_time").hosts(4).unrecorded().run(|hosts| {
+    Scenario::new("resolutions_per_second_and_their_processor_time").hosts(5).unrecorded().run(|hosts| {
+        let registrars = [(1, Kind::Ours), (2, Kind::Theirs)].map(|(host, kind)| {
+            let registrar = match kind {
+                // It does not announce itself: the two are to have nothing to do with each other.
+                Kind::Ours | Kind::OursFast => hosts.registrar(host, &[]),
+                Kind::Theirs => registrar(hosts, kind, host),
+            };
+            (host, kind, registrar)
+        });
+        let _elements = [1, 2].map(|host| three_elements(hosts, host));
         println!(
             "| registrar | connections | outstanding each | resolutions/s | registrar's processor time each |"
         );
         println!("|---|---|---|---|---|");
-        for (host, theirs) in [(1, false), (2, true)] {
-            let registrar = registrar(hosts, if theirs { Kind::Theirs } else { Kind::Ours }, host);
-            let at = format!("-registrar=10.9.0.{host}:3863");
-            let _elements = ["0x1", "0x2", "0x3"]
-                .map(|id| hosts.rsplib(3, "rspserver", &["-echo", &format!("-identifier={id}"), &at]));
-            let url = format!("--registrar=sctp://10.9.0.{host}:3863");
-            let watch = hosts.rserpool(4, &["watch", &url, "--pool=EchoPool"]);
-            until("three elements", PATIENCE, || watch.printed().matches("added").count() == 3);
-            drop(watch);
-            for (connections, outstanding) in [(1, 1), (4, 16)] {
-                let settings = [format!("--connections={connections}"), format!("--pipeline={outstanding}")];
-                let bench = [
-                    "bench",
-                    "resolve",
-                    &url,
-                    "--pool=EchoPool",
-                    "--dialect=rsplib",
-                    "--json",
-                    "--seconds=4",
-                ];
-                let before = registrar.processor_time();
-                let report =
-                    hosts.ask(4, &[&bench[..], &settings.each_ref().map(String::as_str)].concat()).unwrap();
-                let used = registrar.processor_time() - before;
-                let report: Value = serde_json::from_str(&report).unwrap();
-                let responses = report.get("responses").and_then(Value::as_f64).unwrap();
-                let rate = report.get("responses_per_second").and_then(Value::as_f64).unwrap();
-                assert!(responses > 0.0, "{report}");
-                let who = if theirs { "rsplib" } else { "ours" };
-                let each = used.as_secs_f64() * 1e6 / responses;
-                println!("| {who} | {connections} | {outstanding} | {rate:.0} | {each:.0} µs |");
+        for (connections, outstanding) in [(1, 1), (4, 16)] {
+            let mut best = [(0.0_f64, f64::INFINITY); 2];
+            for _ in 0..ROUNDS {
+                for ((host, _, registrar), (rate, each)) in registrars.iter().zip(&mut best) {
+                    let before = registrar.processor_time();
+                    let (responses, responses_per_second) = bench(hosts, *host, connections, outstanding);
+                    let used = registrar.processor_time() - before;
+                    *rate = rate.max(responses_per_second);
+                    *each = each.min(used.as_secs_f64() * 1e6 / responses);
+                }
+            }
+            for ((_, kind, _), (rate, each)) in registrars.iter().zip(best) {
+                println!("| {} | {connections} | {outstanding} | {rate:.0} | {each:.0} µs |", kind.name());
             }
         }
     });
+}
+
+/// Three elements of the reference implementation at the registrar on this host, in `EchoPool`.
+fn three_elements(hosts: &Hosts<'_>, registrar: u8) -> [Process; 3] {
+    let at = format!("-registrar=10.9.0.{registrar}:3863");
+    let alone = "-asapannounce=239.0.0.99:3863";
+    let elements = ["0x1", "0x2", "0x3"]
+        .map(|id| hosts.rsplib(3, "rspserver", &["-echo", &format!("-identifier={id}"), alone, &at]));
+    let url = format!("--registrar=sctp://10.9.0.{registrar}:3863");
+    let watch = hosts.rserpool(4, &["watch", &url, "--pool=EchoPool"]);
+    until("three elements", PATIENCE, || watch.printed().matches("added").count() == 3);
+    elements
+}
+
+/// How many resolutions our client has got from the registrar on this host, and how many in a second.
+fn bench(hosts: &Hosts<'_>, registrar: u8, connections: u32, outstanding: u32) -> (f64, f64) {
+    let settings = [
+        format!("--registrar=sctp://10.9.0.{registrar}:3863"),
+        format!("--connections={connections}"),
+        format!("--pipeline={outstanding}"),
+    ];
+    let bench = ["bench", "resolve", "--pool=EchoPool", "--dialect=rsplib", "--json", "--seconds=2"];
+    let report = hosts.ask(5, &[&bench[..], &settings.each_ref().map(String::as_str)].concat()).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let number = |name| report.get(name).and_then(Value::as_f64).unwrap();
+    assert!(number("responses") > 0.0 && number("rejected") == 0.0, "{report}");
+    (number("responses"), number("responses_per_second"))
 }
 
 /// With which conventions and timers.
@@ -67,7 +88,7 @@ enum Kind {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Ours => "ours, dialect rsplib",
+            Self::Ours => "ours",
             Self::OursFast => "ours, timers fast",
             Self::Theirs => "rsplib",
         }
