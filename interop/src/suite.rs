@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use crate::cargo::{COMMAND_VARIABLE, project_command, test_programs};
 
 /// The test programs that take longest. They go first, so that none is left to run alone at the end.
-const LONG: [&str; 4] = ["registrars-", "multihoming-", "scenarios-", "sessions-"];
+const LONG: [&str; 6] = ["stack-", "registrars-", "multihoming-", "speed-", "sctp-", "elements-"];
 
 /// Which tests to run, and how many at once.
 #[derive(Clone, Debug)]
 pub struct Suite {
     /// How many tests run at once, each with a kernel of its own. Default: one more than there are processors.
     pub kernels: usize,
-    /// Runs those tests alone whose names contain this. Default: empty, all.
+    /// Runs those tests alone in whose names, or in those of their programs, this stands. Default: empty, all.
     pub filter: String,
 }
 

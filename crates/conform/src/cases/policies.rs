@@ -22,7 +22,7 @@ group! { "policies":
     "random-is-even" ["5356-4.3.2-01"] random;
     "random-differs-from-time-to-time" ["5356-4.3.2-01"] random_differs;
     "weighted-random-is-proportional" ["5356-4.4.2-01"] weighted_random;
-    "weighted-random-of-weight-zero-is-rare" ["5356-4.4.2-01"] weight_zero;
+    "weighted-random-of-weight-zero-is-not-picked" ["5356-4.4.2-01"] weight_zero;
     "priority-lists-in-decreasing-order" ["5356-4.5.2-01", "5356-4.5.2-02"] priority;
     "priority-follows-updates" ["5356-4.5.2-01", "5352-3.1-25"] priority_updates;
     "least-used-lists-in-ascending-order" ["5356-5.1.2-02", "5356-5.1.2-05"] least_used;

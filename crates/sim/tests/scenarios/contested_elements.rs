@@ -15,7 +15,7 @@ fn an_element_that_is_claimed_back_is_not_dead_for_its_heir() {
         let scenario = Scenario::new("an_element_that_is_claimed_back", settings).with(3, 9, 2);
         let pause = Disturbance::Pause { node: scenario.registrar(1) };
         let lasts = pace.detection() + pace.takeover();
-        scenario.fault(pace.detection(), lasts, pause).check(0..20);
+        scenario.fault(pace.detection(), lasts, pause).check(0..10);
     }
 }
 
@@ -36,7 +36,7 @@ fn registrations_that_waited_too_long_do_not_split_ownership() {
         scenario = scenario.fault(begin, patience * 3, Disturbance::Pause { node: still });
         let bound = pace.settling();
         assert!(end(&scenario.faults) > patience);
-        for report in scenario.check(0..20) {
+        for report in scenario.check(0..10) {
             assert!(report.settled <= bound, "{report:?}");
         }
     }

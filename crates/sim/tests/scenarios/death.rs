@@ -12,7 +12,7 @@ fn death_of_a_registrar() {
         for silent in [false, true] {
             let scenario = Scenario::new("death_of_a_registrar", settings.clone()).with(4, 12, 3);
             let death = Disturbance::Death { node: scenario.registrar(2), silent };
-            let reports = scenario.fault(Duration::from_secs(1), Duration::ZERO, death).check(0..5);
+            let reports = scenario.fault(Duration::from_secs(1), Duration::ZERO, death).check(0..3);
             // Much less than what may be needed after any fault: detection, one take-over, and the elements' adoption.
             let bound = pace.detection() + pace.dead_link() + pace.takeover() + pace.probing(1) + pace.hunt();
             for report in reports {

@@ -15,6 +15,6 @@ fn split_brain_and_heal() {
             both: true,
         };
         let lasts = pace.detection() + pace.takeover();
-        scenario.fault(pace.detection(), lasts, cut).check(0..5);
+        scenario.fault(pace.detection(), lasts, cut).check(0..3);
     }
 }

@@ -12,7 +12,7 @@ fn takeovers_started_by_all_at_once() {
         settings.weather = Weather { least_delay: Duration::from_millis(20), ..Weather::local() };
         let scenario = Scenario::new("takeovers_started_by_all_at_once", settings).with(6, 12, 2);
         let death = Disturbance::Death { node: scenario.registrar(5), silent: true };
-        scenario.fault(Duration::from_secs(1), Duration::ZERO, death).check(0..10);
+        scenario.fault(Duration::from_secs(1), Duration::ZERO, death).check(0..5);
     }
 }
 
@@ -26,7 +26,7 @@ fn two_die_and_then_an_heir() {
         for third in [second, second + pace.registrar.max_time_no_response / 2, second + pace.takeover()] {
             let scenario = scenario.clone().fault(first, Duration::ZERO, death(5, true));
             let scenario = scenario.fault(first, Duration::ZERO, death(4, false));
-            scenario.fault(third, Duration::ZERO, death(3, true)).check(0..3);
+            scenario.fault(third, Duration::ZERO, death(3, true)).check(0..2);
         }
     }
 }

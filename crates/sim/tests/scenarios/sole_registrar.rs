@@ -15,7 +15,7 @@ fn sole_registrar_loses_power() {
         for lasts in [pace.connect_timeout, pace.hunt()] {
             for same_identifier in [false, true] {
                 let loss = Disturbance::PowerLoss { node, same_identifier };
-                scenario.clone().fault(Duration::from_secs(1), lasts, loss).check(0..3);
+                scenario.clone().fault(Duration::from_secs(1), lasts, loss).check(0..2);
             }
         }
     }

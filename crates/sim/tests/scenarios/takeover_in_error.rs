@@ -17,7 +17,7 @@ fn takeover_of_a_registrar_behind_a_partition() {
         ];
         for cut in cuts {
             for lasts in [pace.detection(), pace.detection() + pace.takeover(), pace.settling()] {
-                scenario.clone().fault(pace.detection(), lasts, cut.clone()).check(0..3);
+                scenario.clone().fault(pace.detection(), lasts, cut.clone()).check(0..2);
             }
         }
     }
