@@ -86,7 +86,9 @@ impl Suite {
             let listed = Command::new(&program).args(["--list", "--format=terse"]).output()?;
             let names = String::from_utf8_lossy(&listed.stdout).into_owned();
             let names = names.lines().filter_map(|line| line.strip_suffix(": test"));
-            let wanted = names.filter(|name| name.contains(&self.filter));
+            let of_program =
+                program.file_name().is_some_and(|name| name.to_string_lossy().contains(&self.filter));
+            let wanted = names.filter(|name| of_program || name.contains(&self.filter));
             tests.extend(wanted.map(|name| Test { program: program.clone(), name: name.to_owned() }));
         }
         Ok(tests)

@@ -10,6 +10,7 @@ use rserpool::{
     SessionEvent, wire,
 };
 use support::{PATIENCE, SessionListener, element_at, registrar, until, user};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// How long an element may take to answer. Only a defect makes a test wait for it.
@@ -19,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 struct Counter {
     element: PoolElement,
     serving: JoinHandle<()>,
+    /// Ends with the last task that serves.
+    served: mpsc::Receiver<()>,
     /// Whom it prefers to stand in for it: told when a user says "prefer".
     preferred: Preferred,
 }
@@ -34,22 +37,31 @@ impl Counter {
         let listener = SessionListener::bind().await;
         let builder = element_at("counter", &[registrar], listener.transport()).policy(policy);
         let element = builder.register().await.expect("registered");
-        let preferred = Preferred::default();
-        let serving = tokio::spawn(serve(listener, element.clone(), preferred.clone()));
-        Self { element, serving, preferred }
+        let (preferred, (serves, served)) = (Preferred::default(), mpsc::channel(1));
+        let serving = tokio::spawn(serve(listener, element.clone(), preferred.clone(), serves));
+        Self { element, serving, served, preferred }
     }
 
-    /// Connections break and no new one is accepted; the registration stays.
-    fn kill(&self) {
+    /// Connections break and no new one is accepted, when this returns; the registration stays.
+    async fn kill(&mut self) {
         self.serving.abort();
+        while self.served.recv().await.is_some() {}
     }
 }
 
-async fn serve(listener: SessionListener, element: PoolElement, preferred: Preferred) {
+async fn serve(
+    listener: SessionListener,
+    element: PoolElement,
+    preferred: Preferred,
+    serves: mpsc::Sender<()>,
+) {
     let mut sessions = JoinSet::new();
     while let Ok(connection) = listener.accept().await {
-        let (element, preferred) = (element.clone(), preferred.clone());
-        sessions.spawn(async move { count(connection, &element, &preferred).await });
+        let (element, preferred, serves) = (element.clone(), preferred.clone(), serves.clone());
+        sessions.spawn(async move {
+            let _serves = serves;
+            count(connection, &element, &preferred).await
+        });
     }
 }
 
@@ -80,23 +92,23 @@ async fn count(
     Ok(())
 }
 
-fn find<'a>(counters: &'a [Counter; 2], session: &rserpool::Session) -> &'a Counter {
+fn find<'a>(counters: &'a mut [Counter; 2], session: &rserpool::Session) -> &'a mut Counter {
     let serving = session.target().identifier();
-    counters.iter().find(|counter| counter.element.identifier() == serving).expect("one of the two")
+    counters.iter_mut().find(|counter| counter.element.identifier() == serving).expect("one of the two")
 }
 
 /// 5352-3.8-01: the next element gets the last cookie first, so that it goes on where the dead one stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_element_goes_on_where_the_dead_one_stopped() {
     let registrar = registrar(1, &[]).await;
-    let counters = [Counter::start(&registrar).await, Counter::start(&registrar).await];
+    let mut counters = [Counter::start(&registrar).await, Counter::start(&registrar).await];
     let mut session = user(&[&registrar]).await.pool("counter").session().await.expect("a session");
     for expected in 1..=3 {
         let answer = session.request(b"count", LIMIT).await.expect("an answer");
         assert_eq!(&answer[..], [expected]);
     }
 
-    find(&counters, &session).kill();
+    find(&mut counters, &session).kill().await;
     let answer = session.request(b"count", LIMIT).await.expect("an answer of the other element");
     assert_eq!(&answer[..], [4], "the cookie carried the count over");
 }
@@ -108,7 +120,7 @@ async fn a_cookie_that_was_not_waited_for_goes_to_the_next_element() {
     let listener = SessionListener::bind().await;
     let builder = element_at("counter", &[&registrar], listener.transport());
     let element = builder.register().await.expect("registered");
-    let (ended, mut end) = tokio::sync::mpsc::unbounded_channel();
+    let (ended, mut end) = mpsc::unbounded_channel();
     // Ends a session after each answer.
     let serving = tokio::spawn(async move {
         while let Ok(connection) = listener.accept().await {
@@ -144,13 +156,13 @@ async fn a_cookie_that_was_not_waited_for_goes_to_the_next_element() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_application_is_told_of_a_fail_over() {
     let registrar = registrar(1, &[]).await;
-    let counters = [Counter::start(&registrar).await, Counter::start(&registrar).await];
+    let mut counters = [Counter::start(&registrar).await, Counter::start(&registrar).await];
     let mut session = user(&[&registrar]).await.pool("counter").session().await.expect("a session");
     session.send(b"count").await.expect("sent");
     assert_eq!(session.recv().await.expect("an answer"), SessionEvent::Message(vec![1].into()));
 
-    let dead = find(&counters, &session);
-    dead.kill();
+    let dead = find(&mut counters, &session);
+    dead.kill().await;
     let event = tokio::time::timeout(PATIENCE, session.recv()).await.expect("in time").expect("an event");
     let to = session.target().identifier();
     let from = dead.element.identifier();
@@ -195,20 +207,21 @@ async fn preferred_elements_are_tried_in_their_order_and_reported_if_they_are_go
     for priority in [4, 3, 2, 1] {
         counters.push(Counter::of(&registrar, Policy::Priority { priority }).await);
     }
-    let identifier = |n: usize| counters[n].element.identifier();
+    let identifiers: Vec<PeIdentifier> =
+        counters.iter().map(|counter| counter.element.identifier()).collect();
     let pool = user(&[&registrar]).await.pool("counter");
     let known = pool.resolve(None).await.expect("the pool");
     let information =
         |id: PeIdentifier| known.iter().find(|known| known.identifier == id).expect("listed").clone();
     let mut session = pool.session().await.expect("a session");
-    assert_eq!(session.target().identifier(), identifier(0));
-    *counters[0].preferred.lock().expect("not poisoned") = [2, 3].map(|n| information(identifier(n))).into();
+    assert_eq!(session.target().identifier(), identifiers[0]);
+    *counters[0].preferred.lock().expect("not poisoned") = [2, 3].map(|n| information(identifiers[n])).into();
     session.request(b"prefer", PATIENCE).await.expect("an answer behind the card");
 
-    counters[0].kill();
-    counters[2].kill();
+    counters[0].kill().await;
+    counters[2].kill().await;
     session.request(b"count", PATIENCE).await.expect("an answer of the second choice");
-    assert_eq!(session.target().identifier(), identifier(3), "the policy would say: number 1");
+    assert_eq!(session.target().identifier(), identifiers[3], "the policy would say: number 1");
     until("both are reported", || registrar.statistics().unreachable_reports == 2).await;
 }
 

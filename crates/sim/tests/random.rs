@@ -16,6 +16,16 @@ fn random() {
     println!("seeds {seeds:?}: {events} things happened, users were served {served} times");
 }
 
+/// Seeds in which the machines once did wrong: an element that hung up on its old home while it was asked was taken for dead
+/// (442, 583), one that was claimed back was held to an old registration life (1915), old registrations in the queues of a
+/// registrar that had stood still split ownership (892, 2487), an element removed behind a cut was not told (136).
+#[test]
+fn seeds_that_found_something() {
+    for seed in [136, 442, 583, 892, 1915, 2487] {
+        random_scenario(seed).check(seed..seed + 1);
+    }
+}
+
 #[test]
 fn a_seed_decides_everything() {
     for seed in [3, 4] {
