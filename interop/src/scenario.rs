@@ -52,6 +52,11 @@ impl Scenario {
         Self(Lab::new(test).time_limit(TIME_LIMIT).afterwards(no_message_is_objectionable))
     }
 
+    /// The same for a test that sends what tshark must object to: its captures are not read.
+    pub fn unread(test: &'static str) -> Self {
+        Self(Lab::new(test))
+    }
+
     /// Sets how many hosts there are. Default 1.
     #[must_use]
     pub fn hosts(self, hosts: u8) -> Self {

@@ -219,7 +219,8 @@ pub(crate) async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Li
 
 fn link(stream: SctpStream, config: &LinkConfig) -> Result<Link, Error> {
     let association = stream.association();
-    let (remote, local) = (association.peer_addrs()?, association.local_addrs()?);
+    // A socket that is bound to all addresses has the loopback one first.
+    let (remote, local) = (association.peer_addrs()?, reachable(association.local_addrs()?));
     let local = local.first().copied().ok_or(Error::NoAddress)?;
     Ok(Link::sctp(SctpHalf::new(stream, config.protocol), remote, local, config))
 }
