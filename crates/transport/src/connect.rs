@@ -8,7 +8,7 @@ use std::time::Duration;
 use rserpool_machine::{Authority, Endpoint, Host, Scheme};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::config::LinkConfig;
 use crate::error::TransportError;
@@ -107,25 +107,20 @@ async fn connect_any(
     mut addresses: VecDeque<SocketAddr>,
 ) -> Result<(SocketAddr, TcpStream), (SocketAddr, io::Error)> {
     let mut attempts = JoinSet::new();
-    let mut next_at = Instant::now();
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
     let mut failed = (unspecified, io::ErrorKind::AddrNotAvailable.into());
     loop {
+        // Here, and not by a timer that is due: even that one would wait for the next millisecond.
+        if let Some(address) = addresses.pop_front() {
+            attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+        }
         tokio::select! {
-            () = sleep_until(next_at), if !addresses.is_empty() => {
-                if let Some(address) = addresses.pop_front() {
-                    attempts.spawn(async move { (address, TcpStream::connect(address).await) });
-                }
-                next_at += STAGGER;
-            }
-            Some(finished) = attempts.join_next() => {
-                match finished {
-                    Ok((address, Ok(stream))) => return Ok((address, stream)),
-                    Ok((address, Err(error))) => failed = (address, error),
-                    Err(join) => failed.1 = io::Error::other(join),
-                }
-                next_at = Instant::now();
-            }
+            () = sleep(STAGGER), if !addresses.is_empty() => {}
+            Some(finished) = attempts.join_next() => match finished {
+                Ok((address, Ok(stream))) => return Ok((address, stream)),
+                Ok((address, Err(error))) => failed = (address, error),
+                Err(join) => failed.1 = io::Error::other(join),
+            },
             else => return Err(failed),
         }
     }
