@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::{Ended, Running, json, run, start_with_log};
 
@@ -42,6 +43,12 @@ fn served(scheme: &str, name: &str, config: &str, more: &[&str]) -> (Running, BT
     (running, ready)
 }
 
+/// One registrar at a time: it may look for a peer that is gone where the tester of another one listens now.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs `rserpool conform`, however long it takes: all that it waits for has bounds of its own.
 fn conform(arguments: &[&str]) -> Ended {
     let output = Command::new(env!("CARGO_BIN_EXE_rserpool")).arg("conform").args(arguments).output();
@@ -72,6 +79,7 @@ fn passes(dialect: &str) -> (String, String) {
 
 #[test]
 fn our_registrar_passes_every_case() {
+    let _alone = alone();
     let (stdout, junit) = passes("rfc");
     let summary = stdout.lines().last().expect("a summary");
     assert!(summary.contains(" 0 failed, "), "{summary}");
@@ -83,6 +91,7 @@ fn our_registrar_passes_every_case() {
 
 #[test]
 fn our_registrar_passes_every_case_in_the_dialect_of_the_reference_implementation() {
+    let _alone = alone();
     let (stdout, _) = passes("rsplib");
     assert!(
         stdout.lines().last().is_some_and(|summary| summary.contains(" 0 failed, 1 skipped in ")),
@@ -92,6 +101,7 @@ fn our_registrar_passes_every_case_in_the_dialect_of_the_reference_implementatio
 
 #[test]
 fn our_registrar_passes_over_tls() {
+    let _alone = alone();
     let keys = file("keys");
     let _ = std::fs::remove_dir_all(&keys);
     let path = |name: &str| keys.join(name).display().to_string();
@@ -151,6 +161,7 @@ fn cases_are_listed_by_name_group_and_requirement() {
 
 #[test]
 fn a_registrar_that_fails_a_case_fails_the_command() {
+    let _alone = alone();
     // One that holds an element to be unreachable at the first report, which is against the threshold that the RFC has.
     let config = format!("{TIMING}\n[limits]\nbad_reports = 0\n");
     let (_registrar, ready) = registrar("strict.toml", &config, &[]);
@@ -163,6 +174,7 @@ fn a_registrar_that_fails_a_case_fails_the_command() {
 
 #[test]
 fn what_cannot_be_run_is_told() {
+    let _alone = alone();
     let usage = conform(&["--asap", "tcp://127.0.0.1:1", "--only", "no such case"]);
     assert_eq!(usage.status, Some(2));
     assert!(usage.stderr.contains("--list"), "{}", usage.stderr);

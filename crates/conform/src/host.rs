@@ -1,7 +1,5 @@
 //! An element that registrars can connect to, as they do when it is taken over.
-use std::net::SocketAddr;
-
-use rserpool_machine::{Endpoint, Protocol};
+use rserpool_machine::Protocol;
 use rserpool_transport::Listener;
 use rserpool_wire::{PoolElement, PoolHandle};
 use tokio::time::timeout;
@@ -21,9 +19,7 @@ impl Host {
     pub(crate) async fn new(tester: &Tester) -> Verdict<Self> {
         let local = tester.probe().await?.local;
         let scheme = tester.session.target.asap.scheme();
-        let anywhere = Endpoint::new(scheme, SocketAddr::new(local.ip(), 0));
-        let config = tester.session.links(Protocol::Asap);
-        let listener = Listener::bind(&anywhere, &config).await;
+        let listener = tester.session.listen(scheme, local.ip(), Protocol::Asap).await;
         let listener =
             listener.map_err(|error| Problem::skipped(format!("needs a place to listen at: {error}")))?;
         let asap_transport = listener.local_endpoint().to_transport();

@@ -1,12 +1,11 @@
 //! Another registrar, as the tester plays it: ENRP links to the registrar that is tested. What a good peer answers is answered
 //! at once ([`Conduct`]), until it is told to behave otherwise.
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rserpool_machine::{Endpoint, Protocol, Scheme};
-use rserpool_transport::{Link, LinkConfig, Listener};
+use rserpool_transport::{Link, Listener};
 use rserpool_wire::enrp::{
     Body, HandleTableRequest, HandleUpdate, InitTakeover, InitTakeoverAck, Message, Presence, UpdateAction,
 };
@@ -47,11 +46,10 @@ pub(crate) struct Update {
 }
 
 impl Peer {
-    pub(crate) async fn new(tester: Tester, id: ServerId, link: Link, config: &LinkConfig) -> Self {
+    pub(crate) async fn new(tester: Tester, id: ServerId, link: Link) -> Self {
         let scheme = tester.session.target.enrp.as_ref().map_or(Scheme::Tcp, Endpoint::scheme);
-        let anywhere = Endpoint::new(scheme, SocketAddr::new(link.local.ip(), 0));
         // Where there are no keys for it, it is a peer that cannot be connected to.
-        let listener = Listener::bind(&anywhere, config).await.ok();
+        let listener = tester.session.listen(scheme, link.local.ip(), Protocol::Enrp).await.ok();
         let transport = listener.as_ref().and_then(|listener| listener.local_endpoint().to_transport());
         let conduct = Arc::new(Conduct::new(id, tester.dialect(), transport));
         let (sender, inbox) = unbounded_channel();

@@ -23,6 +23,12 @@ pub(crate) const POOL_ELEMENT: u16 = 0xa;
 pub(crate) const OPERATION_ERROR: u16 = 0xc;
 pub(crate) const PE_IDENTIFIER: u16 = 0xe;
 
+/// Parameter types that nobody has, by action (RFC 5354 §4).
+pub(crate) const STOP: u16 = 0x3f3f;
+pub(crate) const STOP_AND_REPORT: u16 = 0x7f3f;
+pub(crate) const SKIP: u16 = 0xbf3f;
+pub(crate) const SKIP_AND_REPORT: u16 = 0xff3f;
+
 /// A message of this type with this value, padded.
 pub(crate) fn message(message_type: u8, value: &[u8]) -> Vec<u8> {
     let length = length(4 + value.len());

@@ -1,10 +1,12 @@
 //! What a case works with: the target, names that nobody else uses, links, and a list of what is to be taken back.
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::RngExt;
-use rserpool_machine::{Endpoint, Protocol};
-use rserpool_transport::{Link, LinkConfig, TransportError, connect};
+use rserpool_machine::{Endpoint, Protocol, Scheme};
+use rserpool_transport::{Link, LinkConfig, Listener, TransportError, connect};
 use rserpool_wire::{
     Dialect, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrationLife, ServerId, Transport,
 };
@@ -14,17 +16,22 @@ use crate::peer::Peer;
 use crate::probe::Probe;
 use crate::target::{Patience, Target};
 
+/// Ports that are tried for one that is new.
+const PORTS_TRIED: usize = 64;
+
 /// Shared by all cases of a run.
 pub(crate) struct Session {
     pub(crate) target: Target,
     /// Tells this run's pools from those of others.
     run: u32,
     pools: AtomicU32,
+    /// Ports that someone in this run has listened at.
+    ports: Mutex<HashSet<u16>>,
 }
 
 impl Session {
     pub(crate) fn new(target: Target) -> Self {
-        Self { target, run: rand::rng().random(), pools: AtomicU32::new(0) }
+        Self { target, run: rand::rng().random(), pools: AtomicU32::new(0), ports: Mutex::default() }
     }
 
     /// Link settings: small and large messages, all in time.
@@ -41,6 +48,27 @@ impl Session {
     /// Opens an ASAP link.
     pub(crate) async fn connect(&self) -> Result<Link, TransportError> {
         connect(&self.target.asap, &self.links(Protocol::Asap)).await
+    }
+
+    /// Listens where nobody in this run has listened before: the registrar may still look there for whoever is gone.
+    pub(crate) async fn listen(
+        &self,
+        scheme: Scheme,
+        host: IpAddr,
+        protocol: Protocol,
+    ) -> Result<Listener, TransportError> {
+        let (anywhere, config) = (Endpoint::new(scheme, SocketAddr::new(host, 0)), self.links(protocol));
+        let mut used = Vec::new();
+        loop {
+            let listener = Listener::bind(&anywhere, &config).await?;
+            let port = listener.local_endpoint().port();
+            let is_new = self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
+            if is_new || used.len() == PORTS_TRIED {
+                return Ok(listener);
+            }
+            // Kept meanwhile, or it might be given again.
+            used.push(listener);
+        }
     }
 }
 
@@ -128,7 +156,7 @@ impl Tester {
         };
         let config = self.session.links(Protocol::Enrp);
         let link = connect(enrp, &config).await.map_err(|error| no_link(enrp, &error))?;
-        Ok(Peer::new(self.clone(), id, link, &config).await)
+        Ok(Peer::new(self.clone(), id, link).await)
     }
 
     /// Notes that an element may be registered, to be taken back at the end.

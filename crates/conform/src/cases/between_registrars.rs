@@ -6,7 +6,7 @@ use rserpool_wire::{CauseCode, OperationError, PoolElement, PoolHandle, ServerId
 use crate::case::group;
 use crate::outcome::{Verdict, check, same};
 use crate::peer::Peer;
-use crate::raw;
+use crate::raw::{self, SKIP, SKIP_AND_REPORT, STOP, STOP_AND_REPORT};
 use crate::tester::Tester;
 
 group! { "between-registrars":
@@ -29,12 +29,6 @@ group! { "between-registrars":
     "enrp-update-in-nobodys-name-has-no-effect" ["5353-2.1-05", "5353-3.3.1-03"] nobodys_name;
     "enrp-answers-name-their-receiver-or-nobody" ["5353-2.1-01", "5353-2.1-02"] receiver;
 }
-
-/// Parameter types that nobody has, by action.
-const STOP: u16 = 0x3f3f;
-const STOP_AND_REPORT: u16 = 0x7f3f;
-const SKIP: u16 = 0xbf3f;
-const SKIP_AND_REPORT: u16 = 0xff3f;
 
 /// An update with a parameter of unknown type behind the element.
 struct Scene {

@@ -5,7 +5,7 @@ use rserpool_wire::{CauseCode, OperationError, PoolElement, PoolHandle};
 use crate::case::group;
 use crate::outcome::{Problem, Verdict, check, same};
 use crate::probe::{Probe, encode};
-use crate::raw;
+use crate::raw::{self, SKIP, SKIP_AND_REPORT, STOP, STOP_AND_REPORT};
 use crate::tester::Tester;
 
 group! { "unknown":
@@ -29,12 +29,6 @@ group! { "unknown":
     "malformed-error-is-not-answered" ["5352-2.2.14-02"] malformed_error;
     "error-with-unknown-parameters-is-not-answered" ["5352-2.2.14-02"] error_with_unknown;
 }
-
-/// Parameter types that nobody has, by action.
-const STOP: u16 = 0x3f3f;
-const STOP_AND_REPORT: u16 = 0x7f3f;
-const SKIP: u16 = 0xbf3f;
-const SKIP_AND_REPORT: u16 = 0xff3f;
 
 /// A registration with a parameter of unknown type, after the element or inside of it.
 struct Scene {

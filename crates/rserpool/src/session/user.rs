@@ -8,7 +8,8 @@ use bytes::Bytes;
 use rserpool_asap::session::{ControlFault, PayloadProtocol, UserControl, UserSession};
 use rserpool_machine::PeerIdentity;
 use rserpool_wire::PeIdentifier;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info};
 
 use super::secured::{Connector, is_as_secure};
@@ -237,7 +238,13 @@ impl Session {
     /// has waited for. Messages are kept for [`recv`](Self::recv): those that come unasked are no answer to the next request.
     async fn take_what_has_come(&mut self) {
         while self.received.len() < UNASKED {
-            let Ok(Ok(Some(frame))) = timeout(Duration::ZERO, self.stream.recv()).await else { return };
+            // Not by a time limit of nothing: that would wait for the next millisecond, for each request.
+            let frame = tokio::select! {
+                biased;
+                frame = self.stream.recv() => frame,
+                () = yield_now() => return,
+            };
+            let Ok(Some(frame)) = frame else { return };
             if frame.protocol.is_control() {
                 self.control(&frame.payload).await;
             } else {
