@@ -1,5 +1,5 @@
 //! What a case works with: the target, names that nobody else uses, links, and a list of what is to be taken back.
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,13 +25,11 @@ pub(crate) struct Session {
     /// Tells this run's pools from those of others.
     run: u32,
     pools: AtomicU32,
-    /// Ports that someone in this run has listened at.
-    ports: Mutex<HashSet<u16>>,
 }
 
 impl Session {
     pub(crate) fn new(target: Target) -> Self {
-        Self { target, run: rand::rng().random(), pools: AtomicU32::new(0), ports: Mutex::default() }
+        Self { target, run: rand::rng().random(), pools: AtomicU32::new(0) }
     }
 
     /// Link settings: small and large messages, all in time.
@@ -50,24 +48,25 @@ impl Session {
         connect(&self.target.asap, &self.links(Protocol::Asap)).await
     }
 
-    /// Listens where nobody in this run has listened before: the registrar may still look there for whoever is gone.
+    /// Listens where no tester of this process has listened before: a registrar may still look there for whoever is gone.
     pub(crate) async fn listen(
         &self,
         scheme: Scheme,
         host: IpAddr,
         protocol: Protocol,
     ) -> Result<Listener, TransportError> {
+        static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
         let (anywhere, config) = (Endpoint::new(scheme, SocketAddr::new(host, 0)), self.links(protocol));
-        let mut used = Vec::new();
+        let mut passed_over = Vec::new();
         loop {
             let listener = Listener::bind(&anywhere, &config).await?;
             let port = listener.local_endpoint().port();
-            let is_new = self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
-            if is_new || used.len() == PORTS_TRIED {
+            let is_new = USED.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
+            if is_new || passed_over.len() == PORTS_TRIED {
                 return Ok(listener);
             }
             // Kept meanwhile, or it might be given again.
-            used.push(listener);
+            passed_over.push(listener);
         }
     }
 }

@@ -118,6 +118,7 @@ fn weighted_round_robin_follows_a_change_of_weight() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hours of it")]
 fn weighted_round_robin_bears_the_extremes_of_weight() {
     let mut handlespace = pool_of([wrr(1), wrr(u32::MAX)]);
     assert_eq!(firsts(&mut handlespace, 2, 1_000), BTreeMap::from([(2, 1_000)]));
@@ -158,6 +159,7 @@ fn random_lists_come_in_any_order() {
 
 // 5356-4.4.2-01
 #[test]
+#[cfg_attr(miri, ignore = "hours of it")]
 fn weighted_random_selects_in_proportion_to_weight() {
     let weights = [1, 2, 3, 4, 10, 0, 20];
     let mut handlespace = pool_of(weights.map(wrand));
@@ -169,6 +171,7 @@ fn weighted_random_selects_in_proportion_to_weight() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hours of it")]
 fn weighted_random_keeps_its_proportions_in_large_pools_as_elements_come_and_go() {
     let mut handlespace = pool_of((1..=1_000).map(wrand));
     for gone in (1..=1_000).filter(|identifier| identifier % 4 != 0) {
@@ -191,6 +194,7 @@ fn weighted_random_keeps_its_proportions_in_large_pools_as_elements_come_and_go(
 
 // 5356-4.4.2-02
 #[test]
+#[cfg_attr(miri, ignore = "hours of it")]
 fn weighted_random_selects_none_twice_and_forgets_nothing() {
     let mut handlespace = pool_of((1..=40).map(wrand));
     for _ in 0..200 {
@@ -326,6 +330,7 @@ fn priority_least_used_takes_turns_among_equal_sums() {
 
 // 5356-5.4.2-01
 #[test]
+#[cfg_attr(miri, ignore = "hours of it")]
 fn randomized_least_used_selects_in_proportion_to_what_is_not_used() {
     let mut handlespace = pool_of([0.0, 0.5, 0.75, 0.25].map(rlu));
     let firsts = firsts(&mut handlespace, 1, 25_000);
