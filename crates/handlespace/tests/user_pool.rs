@@ -93,6 +93,7 @@ fn a_removed_element_does_not_disturb_the_round() {
 
 // §4.3.3, §4.4.3, §5.4.3
 #[test]
+#[cfg_attr(miri, ignore = "hours of it")]
 fn random_policies_select_any_in_proportion_to_weight() {
     let even = counts(&mut pool_of(vec![Policy::Random; 4]), 8_000);
     assert!(even.len() == 4 && even.values().all(|times| times.abs_diff(2_000) < 200), "{even:?}");
