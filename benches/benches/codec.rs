@@ -38,13 +38,14 @@ fn enrp_messages() -> Vec<enrp::Message<'static>> {
         takeover_suggested: false,
         pool_handle: pool_handle(),
         element: element(1),
+        owner: None,
     };
     let table = enrp::HandleTableResponse {
         rejected: false,
         more: true,
         entries: vec![enrp::PoolEntry {
             pool_handle: pool_handle(),
-            elements: (0..1_000).map(element).collect(),
+            elements: (0..1_000).map(|n| element(n).into()).collect(),
         }],
     };
     [enrp::Body::HandleUpdate(update), enrp::Body::HandleTableResponse(table)]

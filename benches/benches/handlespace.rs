@@ -96,9 +96,9 @@ fn download(criterion: &mut Criterion) {
                     TableResponseWriter::start(Dialect::Rfc, &mut buffer, ServerId(1), ServerId(2));
                 more = handlespace.next_part(&mut cursor, None, |first, view| {
                     if first {
-                        table.pool(&view.pool_handle(), view.encoded())
+                        table.pool(&view.pool_handle(), view.encoded(), None)
                     } else {
-                        table.element(view.encoded())
+                        table.element(view.encoded(), None)
                     }
                 });
                 table.finish(more).expect("within the limit");

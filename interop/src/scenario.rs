@@ -16,7 +16,7 @@ use crate::job::Files;
 use crate::lab::Lab;
 use crate::machine::lab_program;
 use crate::network::{Network, Running, project_command_inside};
-use crate::tshark::no_message_is_objectionable;
+use crate::tshark::{no_message_can_be_read, no_message_is_objectionable};
 
 /// Of the reference implementation, and what reads captures.
 const PROGRAMS: [&str; 5] = ["rspregistrar", "rspserver", "rspterminal", "hsdump", "tshark"];
@@ -50,6 +50,11 @@ impl Scenario {
     /// For the test of this name.
     pub fn new(test: &'static str) -> Self {
         Self(Lab::new(test).time_limit(TIME_LIMIT).afterwards(no_message_is_objectionable))
+    }
+
+    /// The same for a test in which all links are secured: there must be some in its captures, and nothing in clear.
+    pub fn sealed(test: &'static str) -> Self {
+        Self(Lab::new(test).time_limit(TIME_LIMIT).afterwards(no_message_can_be_read))
     }
 
     /// The same for a test that sends what tshark must object to: its captures are not read.
@@ -186,15 +191,20 @@ impl<'a> Hosts<'a> {
         answer.ok().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
     }
 
+    /// Where a file or directory of this name is, or would be.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_string_lossy().into_owned()
+    }
+
     /// Writes a file for a program to read, and returns its path.
     ///
     /// # Panics
     /// If it cannot be written.
     #[allow(clippy::panic, reason = "this is how a test fails")]
     pub fn file(&self, name: &str, content: &str) -> String {
-        let path = self.folder.join(name);
+        let path = self.path(name);
         fs::write(&path, content).unwrap_or_else(|error| panic!("{name}: {error}"));
-        path.to_string_lossy().into_owned()
+        path
     }
 
     /// A counter of our registrar on a host, as `/metrics` calls it without prefix and suffix: `reregistrations`.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::cargo::{COMMAND_VARIABLE, project_command, test_programs};
 
 /// The test programs that take longest. They go first, so that none is left to run alone at the end.
-const LONG: [&str; 7] =
-    ["stack-", "conformance-", "registrars-", "multihoming-", "speed-", "sctp-", "elements-"];
+const LONG: [&str; 8] =
+    ["stack-", "conformance-", "secured-", "registrars-", "multihoming-", "speed-", "sctp-", "elements-"];
 
 /// Which tests to run, and how many at once.
 #[derive(Clone, Debug)]

@@ -33,7 +33,7 @@ impl<E> Outbox<E> {
     }
 
     pub(crate) fn connect(&mut self, link: LinkId, protocol: Protocol, remote: Endpoint) {
-        self.queue.push_back(Output::Connect { link, protocol, remote });
+        self.queue.push_back(Output::Connect { link, protocol, remote, expected: None });
     }
 
     pub(crate) fn disconnect(&mut self, link: LinkId) {

@@ -187,7 +187,8 @@ pub struct ElementConfig {
     /// only authenticated ones may become home by a keep-alive.
     pub secured: bool,
     /// Who may become home by a keep-alive in a secured scope: the identities that registrars prove when they connect. Empty:
-    /// whoever proves one, so that other elements with a certificate could (RFC 5355 §2.6).
+    /// whoever proves one, so that other elements with a certificate could (RFC 5355 §2.6), or knows the pre-shared key that the element
+    /// connects by, which names nobody.
     pub registrar_names: Vec<Arc<str>>,
     /// Timers and thresholds.
     pub timers: AsapTimers,

@@ -282,6 +282,8 @@ impl ElementMachine {
             PeerIdentity::Authenticated(name) => {
                 self.registrar_names.is_empty() || self.registrar_names.contains(name)
             }
+            // It has the key by which we prove who we are, as our registrars have. Which of them it is, is not known.
+            PeerIdentity::Keyed(_) => self.registrar_names.is_empty(),
             _ => false,
         };
         if self.channel.is_secured() && !authenticated {

@@ -7,15 +7,16 @@ use std::time::Duration;
 use clap::Args;
 use rserpool::machine::Endpoint;
 use rserpool::wire::{Dialect, PeIdentifier, ServerId};
-use rserpool::{Pool, PoolUser, TimerProfile};
+use rserpool::{Pool, PoolUser, ServiceSecurity, TimerProfile};
 
 use crate::failure::Failure;
-use crate::security::{ClientKeys, diagnose};
+use crate::security::{ClientKeys, UserTls, diagnose};
 
 /// How registrars are found, and spoken to.
 #[derive(Debug, Args)]
 pub(crate) struct Registrars {
-    /// A registrar, as tcp://HOST:PORT or tls://HOST:PORT; may be given several times
+    /// A registrar: tcp://HOST:PORT, sctp://HOST:PORT,HOST:PORT, and with TLS tls://… or sctp+tls://…; may be given several
+    /// times
     #[arg(long = "registrar", value_name = "URL", required_unless_present = "interfaces")]
     pub(crate) registrars: Vec<Endpoint>,
     /// Hear announcements of registrars on this network interface; may be given several times
@@ -75,6 +76,12 @@ impl User {
             TimerProfile::Fast => Duration::from_secs(10),
         };
         self.patience.unwrap_or(fallback)
+    }
+
+    /// How elements are spoken to; to be asked first.
+    pub(crate) fn with_elements(&mut self, tls: &UserTls) -> Result<Option<ServiceSecurity>, Failure> {
+        let Registrars { registrars, keys, .. } = &mut self.registrars;
+        tls.security(&self.pool, registrars, keys)
     }
 
     /// Starts the pool user and names its pool.

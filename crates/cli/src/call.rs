@@ -10,6 +10,7 @@ use crate::arguments::{self, User};
 use crate::conversation::Conversation;
 use crate::failure::Failure;
 use crate::output;
+use crate::security::UserTls;
 use crate::shutdown::Shutdown;
 
 /// Send each line of standard input to an element of a pool, and print the line that it answers
@@ -20,19 +21,22 @@ use crate::shutdown::Shutdown;
 pub(crate) struct Arguments {
     #[command(flatten)]
     user: User,
+    #[command(flatten)]
+    tls: UserTls,
     /// How long an element may take to answer before it counts as failed [default: 5, fast: 0.25]
     #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
     timeout: Option<Duration>,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
+    let security = arguments.user.with_elements(&arguments.tls)?;
     let mut shutdown = Shutdown::listen()?;
     let answer_within = arguments.timeout.unwrap_or(match arguments.user.registrars.conventions.timers {
         TimerProfile::Rfc => Duration::from_secs(5),
         TimerProfile::Fast => Duration::from_millis(250),
     });
     let (pool, patience) = (arguments.user.pool().await?, arguments.user.patience());
-    let mut conversation = Conversation::new(pool, patience, answer_within);
+    let mut conversation = Conversation::new(pool, patience, answer_within).secured(security);
     let talk = async {
         // A pool that is not there is told at once, not after the first line.
         if let Err(failure) = conversation.open().await {

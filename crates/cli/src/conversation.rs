@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use rserpool::wire::PeIdentifier;
-use rserpool::{Connection, Pool, Target};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use rserpool::{Connection, Pool, ServiceSecurity, Target, TlsStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
@@ -14,10 +14,14 @@ use crate::failure::Failure;
 
 /// The longest line that an answer may have.
 const LONGEST: u64 = 1 << 20;
+/// How an alert of TLS begins.
+const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// A conversation with a pool.
 pub(crate) struct Conversation {
     pool: Pool,
+    /// How elements are spoken to, if not in clear.
+    security: Option<ServiceSecurity>,
     patience: Duration,
     answer_within: Duration,
     partner: Option<Partner>,
@@ -29,9 +33,10 @@ struct Partner {
     lines: Lines,
 }
 
-/// Lines over either transport.
+/// Lines over any transport.
 enum Lines {
     Tcp(BufReader<TcpStream>),
+    Tls(Box<BufReader<TlsStream>>),
     /// A message each.
     #[cfg(target_os = "linux")]
     Sctp(Box<rserpool::sctp::SctpStream>),
@@ -51,7 +56,12 @@ impl Conversation {
     /// A conversation in which an element that does not answer within `answer_within` has failed, and that has failed itself
     /// when no element has answered for as long as `patience`.
     pub(crate) const fn new(pool: Pool, patience: Duration, answer_within: Duration) -> Self {
-        Self { pool, patience, answer_within, partner: None }
+        Self { pool, security: None, patience, answer_within, partner: None }
+    }
+
+    /// The same with elements that are secured so.
+    pub(crate) fn secured(self, security: Option<ServiceSecurity>) -> Self {
+        Self { security, ..self }
     }
 
     /// Connects to an element now, unless one is connected already.
@@ -59,8 +69,17 @@ impl Conversation {
         let partner = match self.partner.take() {
             Some(partner) => partner,
             None => {
-                let (connection, target) = self.pool.open().await?;
-                Partner { target, lines: connection.into() }
+                let (lines, target) = match &self.security {
+                    Some(security) => {
+                        let (stream, target) = self.pool.connect_secured(security).await?;
+                        (Connection::from(stream).into(), target)
+                    }
+                    None => {
+                        let (connection, target) = self.pool.open().await?;
+                        (connection.into(), target)
+                    }
+                };
+                Partner { target, lines }
             }
         };
         Ok(self.partner.insert(partner).target.identifier())
@@ -100,13 +119,20 @@ impl Conversation {
         let element = target.identifier();
         if again {
             debug!(%element, %error, "connection lost");
-            if let Ok(connection) = target.open().await {
+            let connection = match &self.security {
+                Some(security) => target.connect_secured(security).await.map(Connection::from),
+                None => target.open().await,
+            };
+            if let Ok(connection) = connection {
                 self.partner = Some(Partner { target, lines: connection.into() });
                 return;
             }
         }
         info!(%element, %error, "element failed; going on with another");
-        target.report_unreachable();
+        // One that says what we cannot use, or does not want us, is there for others.
+        if error.kind() != io::ErrorKind::InvalidData {
+            target.report_unreachable();
+        }
     }
 }
 
@@ -114,6 +140,7 @@ impl From<Connection> for Lines {
     fn from(connection: Connection) -> Self {
         match connection {
             Connection::Tcp(stream) => Self::Tcp(BufReader::new(stream)),
+            Connection::Tls(stream) => Self::Tls(Box::new(BufReader::new(*stream))),
             #[cfg(target_os = "linux")]
             Connection::Sctp(stream) => Self::Sctp(stream),
             other => unreachable!("{other:?} is a transport that this command was not built with"),
@@ -126,17 +153,26 @@ impl Lines {
     async fn exchange(&mut self, line: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Self::Tcp(stream) => exchange_bytes(stream, line).await,
+            Self::Tls(stream) => exchange_bytes(stream, line).await,
             #[cfg(target_os = "linux")]
             Self::Sctp(stream) => exchange_messages(stream, line).await,
         }
     }
 }
 
-async fn exchange_bytes(stream: &mut BufReader<TcpStream>, line: &[u8]) -> io::Result<Vec<u8>> {
+async fn exchange_bytes<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    line: &[u8],
+) -> io::Result<Vec<u8>> {
     stream.write_all(line).await?;
+    stream.flush().await?;
     let mut answer = Vec::with_capacity(line.len());
     stream.take(LONGEST).read_until(b'\n', &mut answer).await?;
     match answer.last() {
+        // The alert of a server that expects TLS, which may end as a line does (RFC 8446 §6).
+        _ if answer.starts_with(&TLS_ALERT) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the element speaks TLS: --service-tls does too"))
+        }
         Some(b'\n') => Ok(answer),
         _ if answer.len() as u64 == LONGEST => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is a line without end"))

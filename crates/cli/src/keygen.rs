@@ -32,7 +32,7 @@ const CLOCKS: Duration = Duration::from_secs(60 * 60);
 const AUTHORITY: Names = Names { certificate: "ca.pem", key: "ca-key.pem" };
 const CERTIFICATE: Names = Names { certificate: "cert.pem", key: "key.pem" };
 
-/// Make keys and certificates for tls:// endpoints
+/// Make keys and certificates for tls:// and sctp+tls:// endpoints
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -51,6 +51,20 @@ fn an_enrp_message_is_told_with_sender_and_checksum() {
 }
 
 #[test]
+fn the_owner_of_an_element_is_told_with_it() {
+    // ENRP_HANDLE_UPDATE and ENRP_HANDLE_TABLE_RESPONSE of an element of pe-a.
+    let element = "00090008 6563686f 000a0028 00000001 1a2b3c4d 0000001e 00050010 00500000 00010008 c0000201 \
+        00080008 00000001 80400008 70652d61";
+    let update = format!("04000048 1a2b3c4d 00000000 00000000 {element}");
+    let value = json(&decode("enrp", &update, &["--json"]));
+    assert_eq!(value["element"]["owner"], "pe-a");
+    assert_eq!(value["reencoded"], compact(&update));
+    let table = format!("03000044 1a2b3c4d 00000000 {element}");
+    let value = json(&decode("enrp", &table, &["--json"]));
+    assert_eq!(value["pools"][0]["elements"][0]["owner"], "pe-a");
+}
+
+#[test]
 fn people_get_an_outline() {
     let text = decode("asap", REGISTRATION, &[]).stdout;
     assert!(text.contains("message: ASAP_REGISTRATION\n"), "{text}");

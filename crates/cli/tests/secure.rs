@@ -1,26 +1,14 @@
 //! A secured pool by the command line alone: keys made, registrars, an element and a user over TLS; and what does not get in.
 #![allow(clippy::expect_used, reason = "in tests, a panic is the report")]
+#[path = "support/keys.rs"]
+mod keys;
 mod support;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
-use support::{Ended, Running, eventually, json, run, start, start_with_log};
-
-/// A directory of this test, empty.
-fn directory(test: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secure-{test}"));
-    let _ = std::fs::remove_dir_all(&path);
-    path
-}
-
-/// Runs a command that succeeds.
-fn done(arguments: &[&str]) -> Ended {
-    let ended = run(arguments, "");
-    assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
-    ended
-}
+use keys::{Keys, done, resolve};
+use support::{eventually, json, run, start, start_with_log};
 
 fn refused(arguments: &[&str], named: &[&str]) {
     let ended = run(arguments, "");
@@ -28,119 +16,6 @@ fn refused(arguments: &[&str], named: &[&str]) {
     for name in named {
         assert!(ended.stderr.contains(name), "{arguments:?} does not say `{name}`: {}", ended.stderr);
     }
-}
-
-/// An authority in `DIR`, with one certificate for each of the names in `DIR/NAME`, and a pre-shared key for `pe-a`.
-struct Keys(PathBuf);
-
-impl Keys {
-    fn make(test: &str, names: &[&str]) -> Self {
-        let keys = Self(directory(test));
-        done(&["keygen", "ca", "--out", &keys.path("")]);
-        for name in names {
-            keys.issue(name, &[]);
-        }
-        keys.pre_share("pe-a");
-        keys.permit(
-            "peers = [\"registrar-1\", \"registrar-2\", \"registrar-3\"]\n\
-             identities = [{ name = \"pe-a\", pools = [\"echo\"] }, { name = \"pe-b\", pools = [\"*\"] }]\n",
-        );
-        keys
-    }
-
-    fn permit(&self, policy: &str) {
-        std::fs::write(self.path("policy.toml"), policy).expect("written");
-    }
-
-    fn issue(&self, name: &str, more: &[&str]) {
-        let (ca, out) = (self.path(""), self.path(name));
-        let base = ["keygen", "cert", "--ca", &ca, "--name", name, "--ip", "127.0.0.1", "--out", &out];
-        done(&[&base[..], more].concat());
-    }
-
-    /// Makes this the only pre-shared key.
-    fn pre_share(&self, identity: &str) {
-        let line = done(&["keygen", "psk", "--identity", identity]).stdout;
-        std::fs::write(self.path("psk"), line).expect("written");
-        std::fs::set_permissions(self.path("psk"), PermissionsExt::from_mode(0o600)).expect("ours");
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    /// A registrar of that name, its logs on a pipe.
-    fn registrar(&self, name: &str, more: &[&str]) -> Running {
-        let (cert, key) = (self.path(&format!("{name}/cert.pem")), self.path(&format!("{name}/key.pem")));
-        let (ca, psk, policy) = (self.path("ca.pem"), self.path("psk"), self.path("policy.toml"));
-        let base = [
-            "registrar",
-            "--timers",
-            "fast",
-            "--asap",
-            "tls://127.0.0.1:0",
-            "--enrp",
-            "tls://127.0.0.1:0",
-            "--tls-cert",
-            &cert,
-            "--tls-key",
-            &key,
-            "--tls-ca",
-            &ca,
-            "--psk-file",
-            &psk,
-            "--policy",
-            &policy,
-        ];
-        start_with_log(&[&base[..], more].concat())
-    }
-
-    fn element(&self, registrar: &str) -> Running {
-        let psk = self.path("psk");
-        start(&[
-            "pe",
-            "--echo",
-            "--timers",
-            "fast",
-            "--pool",
-            "echo",
-            "--registrar",
-            registrar,
-            "--psk-identity",
-            "pe-a",
-            "--psk-file",
-            &psk,
-        ])
-    }
-
-    fn certified_element(&self, name: &str, registrar: &str) -> Running {
-        let (cert, key) = (self.path(&format!("{name}/cert.pem")), self.path(&format!("{name}/key.pem")));
-        let ca = self.path("ca.pem");
-        let base = ["pe", "--echo", "--timers", "fast", "--pool", "echo", "--registrar", registrar];
-        let base = [&base[..], &["--registrar-name", "registrar-1"]].concat();
-        let keys = ["--tls-ca", &ca, "--tls-cert", &cert, "--tls-key", &key, "--asap", "tls://127.0.0.1:0"];
-        start(&[&base[..], &keys].concat())
-    }
-
-    fn resolve(&self, registrar: &str) -> Ended {
-        resolve(registrar, &["--tls-ca", &self.path("ca.pem")])
-    }
-}
-
-fn resolve(registrar: &str, more: &[&str]) -> Ended {
-    let base = [
-        "resolve",
-        "--json",
-        "--timers",
-        "fast",
-        "--pool",
-        "echo",
-        "--patience",
-        "1",
-        "--registrar",
-        registrar,
-    ];
-    run(&[&base[..], more].concat(), "")
 }
 
 /// 5352-9.2-06, 5352-9.2-08, 5353-6.2-07: the commands of docs/security.md.
@@ -432,7 +307,7 @@ fn flags_that_do_not_go_together_are_named() {
     );
     let pe =
         ["pe", "--echo", "--pool", "p", "--registrar", "tls://127.0.0.1:1", "--asap", "tls://127.0.0.1:0"];
-    with(&pe, &["--psk-identity", "pe-a", "--psk-file", &psk], &["--asap tls://127.0.0.1:0", "--tls-cert"]);
+    with(&pe, &["--tls-ca", &ca], &["--asap tls://127.0.0.1:0", "--tls-cert"]);
     with(&pe, &["--registrar-name", "registrar-1"], &["--tls-ca"]);
     let alone = ["registrar", "--asap", "tls://127.0.0.1:0"];
     with(&alone, &[], &["--tls-cert", "--tls-key"]);

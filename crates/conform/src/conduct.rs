@@ -120,7 +120,7 @@ impl State {
         let part = self.own.get(from..to).unwrap_or_default();
         let entries = part.iter().map(|(pool_handle, element)| PoolEntry {
             pool_handle: pool_handle.clone(),
-            elements: vec![element.clone()],
+            elements: vec![element.clone().into()],
         });
         HandleTableResponse { rejected: false, more, entries: entries.collect() }
     }

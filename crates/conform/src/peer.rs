@@ -152,6 +152,7 @@ impl Peer {
             takeover_suggested: false,
             pool_handle,
             element,
+            owner: None,
         }));
     }
 
@@ -295,7 +296,7 @@ impl Peer {
                     let headless = response.entries.iter().any(|entry| entry.elements.is_empty());
                     let entries = response.entries.iter().flat_map(|entry| {
                         let pool_handle = entry.pool_handle.clone().into_owned();
-                        entry.elements.iter().map(move |element| (pool_handle.clone(), element.clone()))
+                        entry.elements.iter().map(move |listed| (pool_handle.clone(), listed.element.clone()))
                     });
                     Some((response.rejected, response.more, headless, entries.collect::<Vec<_>>()))
                 }

@@ -18,7 +18,7 @@ pub struct Target {
     pub dialect: Dialect,
     /// How long it is waited for.
     pub patience: Patience,
-    /// Keys and certificates for `tls://` endpoints. Default: none.
+    /// Keys and certificates for `tls://` and `sctp+tls://` endpoints. Default: none.
     pub security: Option<Security>,
 }
 

@@ -1,5 +1,6 @@
 //! What every part of a registrar works with: the handlespace, links, timers, randomness, and the way out.
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use crate::authorization::Action;
 use crate::config::RegistrarConfig;
 use crate::event::{Fault, RegistrarEvent};
 use crate::links::{Links, Party};
+use crate::owners::Owners;
 use crate::refusal::Refusal;
 use crate::statistics::Statistics;
 
@@ -65,6 +67,7 @@ pub(crate) enum Timer {
 pub(crate) struct Core {
     pub(crate) config: RegistrarConfig,
     pub(crate) handlespace: Handlespace,
+    pub(crate) owners: Owners,
     pub(crate) links: Links,
     pub(crate) timers: Timers<Timer>,
     pub(crate) statistics: Statistics,
@@ -80,6 +83,7 @@ impl Core {
     pub(crate) fn new(config: RegistrarConfig, handlespace: Handlespace, seed: u64) -> Self {
         Self {
             handlespace,
+            owners: Owners::default(),
             links: Links::default(),
             timers: Timers::new(),
             statistics: Statistics::default(),
@@ -117,10 +121,15 @@ impl Core {
         self.outputs.push_back(Output::Transmit { link, bytes });
     }
 
-    /// Asks for a new link.
-    pub(crate) fn open(&mut self, protocol: Protocol, remote: Endpoint) -> LinkId {
+    /// Asks for a new link, on which somebody may be `expected` to be.
+    pub(crate) fn open(
+        &mut self,
+        protocol: Protocol,
+        remote: Endpoint,
+        expected: Option<Arc<str>>,
+    ) -> LinkId {
         let link = self.links.open(protocol, remote.scheme());
-        self.outputs.push_back(Output::Connect { link, protocol, remote });
+        self.outputs.push_back(Output::Connect { link, protocol, remote, expected });
         link
     }
 
@@ -134,9 +143,9 @@ impl Core {
     /// Encodes with `write` into the shared buffer, and cuts off what it wrote.
     pub(crate) fn encode<E>(
         &mut self,
-        write: impl FnOnce(&mut Handlespace, &mut BytesMut) -> Result<(), E>,
+        write: impl FnOnce(&mut Handlespace, &Owners, &mut BytesMut) -> Result<(), E>,
     ) -> Option<Bytes> {
-        match write(&mut self.handlespace, &mut self.buffer) {
+        match write(&mut self.handlespace, &self.owners, &mut self.buffer) {
             Ok(()) => Some(self.buffer.split().freeze()),
             Err(_) => {
                 self.buffer.clear();
@@ -148,7 +157,7 @@ impl Core {
     /// Sends an ASAP message.
     pub(crate) fn send_asap<'a>(&mut self, link: LinkId, message: impl Into<asap::Message<'a>>) -> bool {
         let (dialect, message) = (self.dialect(), message.into());
-        let bytes = self.encode(|_, buffer| message.encode(dialect, buffer));
+        let bytes = self.encode(|_, _, buffer| message.encode(dialect, buffer));
         bytes.map(|bytes| self.transmit(link, bytes)).is_some()
     }
 
@@ -181,27 +190,45 @@ impl Core {
         }
     }
 
-    /// Tells all peers that an element was added, changed, or is about to be removed (RFC 5353 §3.3).
+    /// Tells all peers that an element was added, changed, or is about to be removed (RFC 5353 §3.3), and those who have proved
+    /// who they are whose it is.
     pub(crate) fn announce_update(&mut self, action: UpdateAction, key: ElementKey) {
-        if self.links.routes().next().is_none() {
-            return;
+        let (mut proven, mut unproven) = (None, None);
+        if self.has_route(true) {
+            // An owner that does not fit is left out.
+            proven = self.encode_update(action, key, true).or_else(|| self.encode_update(action, key, false));
         }
+        if self.has_route(false) {
+            unproven = self.encode_update(action, key, false);
+        }
+        self.statistics.updates_sent += u64::from(proven.is_some() || unproven.is_some());
+        for (_, link) in self.links.routes() {
+            let bytes = if self.links.is_proven(link) { &proven } else { &unproven };
+            if let Some(bytes) = bytes.clone() {
+                self.outputs.push_back(Output::Transmit { link, bytes });
+            }
+        }
+    }
+
+    fn encode_update(&mut self, action: UpdateAction, key: ElementKey, with_owner: bool) -> Option<Bytes> {
         let (dialect, sender) = (self.dialect(), self.id());
-        let Some(bytes) = self.encode(|handlespace, buffer| {
+        self.encode(|handlespace, owners, buffer| {
             let view = handlespace.element(key).ok_or(())?;
-            let pool_handle = view.pool_handle();
-            enrp::encode_handle_update(dialect, buffer, sender, action, &pool_handle, view.encoded())
+            let (pool_handle, owner) = (view.pool_handle(), owners.told(key).filter(|_| with_owner));
+            let (element, owner) = (view.encoded(), owner.as_ref());
+            enrp::encode_handle_update(dialect, buffer, sender, action, &pool_handle, element, owner)
                 .map_err(|_| ())
-        }) else {
-            return;
-        };
-        self.statistics.updates_sent += 1;
-        self.announce_bytes(&bytes);
+        })
+    }
+
+    /// Whether there is a peer that has proved who it is, or one that has not.
+    fn has_route(&self, proven: bool) -> bool {
+        self.links.routes().any(|(_, link)| self.links.is_proven(link) == proven)
     }
 
     fn encode_enrp(&mut self, receiver: ServerId, body: enrp::Body<'_>) -> Option<Bytes> {
         let (dialect, message) = (self.dialect(), enrp::Message { sender: self.id(), receiver, body });
-        self.encode(|_, buffer| message.encode(dialect, buffer))
+        self.encode(|_, _, buffer| message.encode(dialect, buffer))
     }
 
     fn announce_bytes(&mut self, bytes: &Bytes) {
@@ -285,7 +312,9 @@ impl Core {
         while let Some(at) = self.timers.next()
             && let Some(timer) = self.timers.pop(now)
         {
-            due.push((timer, now + stall + at.saturating_duration_since(first)));
+            // Subscribers are told of what has happened: nobody's silence is in it.
+            let postponed = timer != Timer::Subscribers;
+            due.push((timer, if postponed { now + stall + at.saturating_duration_since(first) } else { at }));
         }
         due.into_iter().for_each(|(timer, at)| self.timers.arm(timer, at));
         Some(now + stall)
@@ -311,5 +340,19 @@ mod tests {
         assert_eq!(core.timers.due(Timer::Heartbeat), Some(at(61_000)));
         assert_eq!(core.timers.due(Timer::Mentor), Some(at(63_000)));
         assert_eq!(core.timers.due(Timer::Drain), Some(at(100_000)));
+    }
+
+    /// Found on a machine so busy that its timers were always late: subscribers heard nothing.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a starting point for the test's own time")]
+    fn subscribers_are_told_however_late_it_is() {
+        let start = Instant::now();
+        let mut core = Core::new(RegistrarConfig::new(ServerId(1)), Handlespace::new(Dialect::Rfc, 0), 0);
+        core.timers.arm(Timer::Subscribers, start);
+        core.timers.arm(Timer::Heartbeat, start);
+        let late = start + Duration::from_secs(60);
+        core.absorb_stall(late);
+        assert_eq!(core.timers.pop(late), Some(Timer::Subscribers));
+        assert_eq!(core.timers.pop(late), None);
     }
 }

@@ -46,6 +46,7 @@ mod core;
 mod event;
 mod limits;
 mod links;
+mod owners;
 mod peers;
 mod refusal;
 mod registrar;

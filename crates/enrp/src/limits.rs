@@ -15,7 +15,8 @@ pub struct RegistrarLimits {
     pub handle_length: usize,
     /// Elements that may register over one link. Default 10,000.
     pub elements_per_link: usize,
-    /// Elements that one proven identity may have, unless its [`Quota`](crate::Quota) says otherwise. Default 10,000.
+    /// Elements that one proven identity may have, at whichever registrar, unless its [`Quota`](crate::Quota) says otherwise. Default
+    /// 10,000.
     pub elements_per_identity: usize,
     /// Registrations and deregistrations per second of one proven identity, unless its [`Quota`](crate::Quota) says otherwise; as
     /// many at once. Default 1,000. Raising it lets many elements of one identity come back faster after an outage.

@@ -33,6 +33,11 @@ impl Party {
         !matches!(self.identity, PeerIdentity::Anonymous)
     }
 
+    /// Whether it proved who it is, or that it knows a key of ours.
+    pub(crate) const fn is_proven(&self) -> bool {
+        matches!(self.identity, PeerIdentity::Authenticated(_) | PeerIdentity::Keyed(_))
+    }
+
     /// What it proved to be.
     pub(crate) const fn identity(&self) -> Option<&Arc<str>> {
         match &self.identity {
@@ -223,6 +228,11 @@ impl Links {
     /// Whether the link is up.
     pub(crate) fn is_open(&self, id: LinkId) -> bool {
         self.links.get(&id).is_some_and(|link| link.state == LinkState::Up)
+    }
+
+    /// Whether the other end has proved who it is: then it is told whose elements are, and believed about it.
+    pub(crate) fn is_proven(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(|link| link.party.is_proven())
     }
 
     /// Counts a bad message, and says how many there were.

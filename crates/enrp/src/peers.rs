@@ -116,7 +116,10 @@ impl Peers {
                 return;
             }
         };
-        let enrp::Message { sender, body, .. } = decoded.message;
+        let enrp::Message { sender, mut body, .. } = decoded.message;
+        if !core.links.is_proven(link) {
+            forget_owners(&mut body);
+        }
         if !self.hear(core, service, now, link, sender) {
             return;
         }
@@ -191,5 +194,17 @@ impl Peers {
 
     pub(crate) fn statuses<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = PeerStatus> + 'a {
         self.list.iter().map(|(server, peer)| peer.status(server, core))
+    }
+}
+
+/// Whose the elements are is believed only from those who have proved who they are themselves.
+fn forget_owners(body: &mut Body<'_>) {
+    match body {
+        Body::HandleUpdate(update) => update.owner = None,
+        Body::HandleTableResponse(response) => {
+            let listed = response.entries.iter_mut().flat_map(|entry| &mut entry.elements);
+            listed.for_each(|listed| listed.owner = None);
+        }
+        _ => {}
     }
 }

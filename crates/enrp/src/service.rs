@@ -18,7 +18,7 @@ use crate::core::{Core, Timer};
 use crate::event::{Fault, RegistrarEvent, RemovalReason};
 use announce::Announcer;
 use keep_alive::Supervision;
-use ownership::Ownership;
+use ownership::Registrations;
 use subscription::Subscriptions;
 use unreachable::ForeignProbes;
 
@@ -31,7 +31,7 @@ const ASAP_ERROR: u8 = 0x0e;
 #[derive(Debug, Default)]
 pub(crate) struct Service {
     supervision: Supervision,
-    ownership: Ownership,
+    registrations: Registrations,
     foreign_probes: ForeignProbes,
     subscriptions: Subscriptions,
     announcer: Announcer,
@@ -133,7 +133,7 @@ impl Service {
         let (pool_handle, identifier) = (view.pool_handle().into_owned(), view.identifier());
         core.announce_update(UpdateAction::Delete, key);
         core.handlespace.remove(key);
-        self.disown(key);
+        core.owners.forget(key);
         self.pool_changed(core, now, &pool_handle);
         core.event(RegistrarEvent::ElementRemoved { pool_handle, identifier, reason });
     }

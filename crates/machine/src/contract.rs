@@ -150,6 +150,9 @@ pub enum Output<E> {
         protocol: Protocol,
         /// Where to.
         remote: Endpoint,
+        /// Who is expected there, where that is known: with a pre-shared key of this identity, both may prove who they are by
+        /// that in the place of certificates.
+        expected: Option<Arc<str>>,
     },
     /// Send one message, or several of them that follow each other. Without effect on a link that is down.
     Transmit {

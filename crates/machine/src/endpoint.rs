@@ -86,6 +86,12 @@ impl Endpoint {
         Self { scheme, authorities: vec![authority] }
     }
 
+    /// The endpoint with this scheme, host and port.
+    #[must_use]
+    pub fn of_host(scheme: Scheme, host: Host, port: u16) -> Self {
+        Self { scheme, authorities: vec![Authority { host, port }] }
+    }
+
     /// The endpoint with all these addresses, which have one port in common; `None` without an address. Only SCTP has
     /// several.
     #[must_use]
@@ -186,7 +192,7 @@ impl fmt::Debug for Endpoint {
 /// A text that is no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no endpoint: {why}; write tcp://HOST:PORT, tls://HOST:PORT or sctp://HOST:PORT,HOST:PORT"
+    "`{text}` is no endpoint: {why}; write tcp://HOST:PORT, sctp://HOST:PORT,HOST:PORT, or with TLS tls:// and sctp+tls://"
 )]
 pub struct ParseEndpointError {
     text: String,

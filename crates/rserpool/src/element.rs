@@ -260,8 +260,8 @@ impl PoolElementBuilder {
 
     role_settings!(AsapTimers);
 
-    /// Who may take a secured element over: the identities that registrars prove when they connect to it. Unless said otherwise
-    /// whoever proves one.
+    /// Who may take a secured element over: the names that registrars prove by certificate when they connect to it. Unless said otherwise
+    /// whoever proves one, or knows the pre-shared key that the element registers by.
     #[must_use]
     pub fn registrar_names<N: Into<Arc<str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.registrar_names.extend(names.into_iter().map(Into::into));
@@ -421,14 +421,15 @@ const fn announced_scheme(dialect: Dialect) -> Scheme {
 }
 
 /// Listens for registrars: where the user says, otherwise on a free port of the transport that the registrars are reached by.
-/// `None` for an element of a secured scope that has nothing to prove itself with to those who connect to it: when its registrar
-/// dies, it registers elsewhere by itself.
+/// An element of a secured scope shows its certificate there, or lets in those who know the pre-shared key that it registers by.
+/// `None` for one that has neither: when its registrar dies, it registers elsewhere by itself.
 async fn listen(
     chosen: Option<Endpoints>,
     scheme: Scheme,
     toward: Toward<'_>,
     links: &LinkConfig,
 ) -> Result<Option<Listener>, StartError> {
+    let links = &LinkConfig { called_back: true, ..links.clone() };
     if let Some(endpoint) =
         chosen.map(Endpoints::get).transpose()?.and_then(|chosen| chosen.into_iter().next())
     {

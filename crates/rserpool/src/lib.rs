@@ -39,6 +39,38 @@
 //! # }
 //! ```
 //!
+//! # Secured end to end
+//!
+//! Links to registrars are secured by `tls://` and `sctp+tls://` endpoints and the `security` of a builder. What users and elements
+//! say to each other is secured apart, with keys and certificates of the same kind: by [`Pool::session_secured`] (or
+//! [`Pool::connect_secured`], for any protocol) on one side, and by a [`TlsListener`] on the other. Each application gets to know
+//! whom the other end proved to be.
+//!
+//! ```no_run
+//! # async fn run(element: rserpool::PoolElement) -> Result<(), Box<dyn std::error::Error>> {
+//! use rserpool::transport::{
+//!     ClientCertificates, LinkConfig, Security, SecurityConfig, ServerCertificate, ServerSecurity, TlsIdentity, TlsRoots,
+//! };
+//! use rserpool::{ServiceSession, TimerProfile, TlsListener};
+//!
+//! // The certificate is for the pool handle, beside the names of this element.
+//! let identity = TlsIdentity::read("cert.pem", "key.pem")?;
+//! let clients = ClientCertificates::Optional(TlsRoots::read("ca.pem")?);
+//! let certificate = Some(ServerCertificate::Identity { identity, clients });
+//! let server = Some(ServerSecurity { certificate, psk: None });
+//! let security = Security::new(SecurityConfig { server, client: None })?;
+//!
+//! let listener = tokio::net::TcpListener::bind("0.0.0.0:4711").await?; // where the element is registered
+//! let links = LinkConfig { security: Some(security), ..TimerProfile::Rfc.links() };
+//! let listener = TlsListener::new(listener, &links)?;
+//! loop {
+//!     let mut session = ServiceSession::accept(listener.accept().await?, &element).await?;
+//!     println!("a session with {:?}", session.security());
+//!     # session.send(b"").await?;
+//! }
+//! # }
+//! ```
+//!
 //! # Layers
 //!
 //! This crate drives the sans-IO machines of the crates below on tokio. They are re-exported for those who build something
@@ -73,7 +105,9 @@ pub use error::{ConnectError, RegisterError, ResolveError, SessionError, StartEr
 pub use pool::{Pool, Target};
 pub use profile::TimerProfile;
 pub use registrar::{Registrar, RegistrarBuilder};
-pub use session::{Connection, CookieKey, Secured, ServiceEvent, ServiceSession, Session, SessionEvent};
+pub use session::{
+    Connection, CookieKey, Secured, ServiceEvent, ServiceSecurity, ServiceSession, Session, SessionEvent,
+};
 pub use user::{PoolUser, PoolUserBuilder};
 pub use watch::{PoolChange, PoolWatch};
 
@@ -89,6 +123,7 @@ pub use rserpool_asap::ElementEvent;
 pub use rserpool_asap::session::PayloadProtocol;
 pub use rserpool_enrp::RegistrarEvent;
 pub use rserpool_machine::Endpoint;
+pub use rserpool_transport::{TlsListener, TlsStream};
 pub use rserpool_wire::{
     Dialect, Load, PeIdentifier, Policy, PoolHandle, RegistrationLife, ServerId, Transport,
 };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rserpool_asap::{Freshness, ResolveError};
+use rserpool_transport::TlsStream;
 use rserpool_wire::{Dialect, PeIdentifier, PoolElement, PoolHandle, Transport};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -14,7 +15,7 @@ use tracing::debug;
 
 use crate::error::ConnectError;
 use crate::profile::TimerProfile;
-use crate::session::{Connection, Session};
+use crate::session::{Connection, ServiceSecurity, Session, is_unreachable};
 use crate::user::PoolUser;
 use crate::watch::PoolWatch;
 
@@ -111,7 +112,7 @@ impl Pool {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_target(&self) -> Result<(TcpStream, Target), ConnectError> {
-        self.reach(&[], async |target: &Target| target.connect().await).await
+        self.reach(&[], |target| async move { target.connect().await }).await
     }
 
     /// Connects to an element over the transport that it serves, TCP or SCTP, otherwise as [`connect`](Self::connect).
@@ -119,14 +120,26 @@ impl Pool {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn open(&self) -> Result<(Connection, Target), ConnectError> {
-        self.reach(&[], async |target: &Target| target.open().await).await
+        self.reach(&[], |target| async move { target.open().await }).await
+    }
+
+    /// Connects to an element over TLS, otherwise as [`connect`](Self::connect). An element that does not prove itself as `security` says is
+    /// passed over, and not reported.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_secured(
+        &self,
+        security: &ServiceSecurity,
+    ) -> Result<(TlsStream, Target), ConnectError> {
+        self.reach(&[], |target| async move { target.connect_secured(security).await }).await
     }
 
     /// Picks elements until `connect` succeeds with one; those in `avoided` are tried last.
-    pub(crate) async fn reach<C>(
+    pub(crate) async fn reach<C, F: Future<Output = io::Result<C>>>(
         &self,
         avoided: &[PeIdentifier],
-        connect: impl AsyncFn(&Target) -> io::Result<C>,
+        connect: impl Fn(Target) -> F,
     ) -> Result<(C, Target), ConnectError> {
         let (started, patience) = (Instant::now(), self.user.inner.patience);
         let mut failed = avoided.to_vec();
@@ -142,11 +155,13 @@ impl Pool {
                     return Err(ConnectError::Resolve { pool_handle: self.handle.clone(), source });
                 }
             };
-            match connect(&target).await {
+            match connect(target.clone()).await {
                 Ok(connection) => return Ok((connection, target)),
                 Err(error) => {
                     debug!(pool = %self.handle, element = %target.identifier(), %error, "element not reachable");
-                    target.report_unreachable();
+                    if is_unreachable(&error) {
+                        target.report_unreachable();
+                    }
                     if failed.contains(&target.identifier()) {
                         // Everybody was tried: give them a moment before starting over.
                         failed.clear();
@@ -176,8 +191,21 @@ impl Pool {
         Session::open(self.clone()).await
     }
 
-    /// Opens a session over connections that `connect` makes, and secures: by TLS say (see [`Connection::secured`]). On fail-over the
-    /// session goes on with elements only that are as secure as the first one was.
+    /// Opens a session over TLS, with elements only that prove themselves as `security` says. Over TCP, not SCTP.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn session_secured(&self, security: &ServiceSecurity) -> Result<Session, ConnectError> {
+        let security = security.clone();
+        let connect = move |target: Target| {
+            let security = security.clone();
+            async move { target.connect_secured(&security).await.map(Connection::from) }
+        };
+        self.session_by(connect).await
+    }
+
+    /// Opens a session over connections that `connect` makes, and secures by its own means (see [`Connection::secured`]; for TLS there
+    /// is [`session_secured`](Self::session_secured)). On fail-over the session goes on with elements only that are as secure as the first one was.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -228,6 +256,10 @@ impl Target {
         &self.element.user_transport
     }
 
+    pub(crate) const fn pool_handle(&self) -> &PoolHandle<'static> {
+        self.pool.handle()
+    }
+
     pub(crate) fn profile(&self) -> TimerProfile {
         self.pool.profile()
     }
@@ -264,6 +296,14 @@ impl Target {
             }
             _ => self.connect().await.map(Connection::Tcp),
         }
+    }
+
+    /// Connects to the element over TLS; it has to prove itself as `security` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and when it does not prove itself: then of the kind [`io::ErrorKind::PermissionDenied`].
+    pub async fn connect_secured(&self, security: &ServiceSecurity) -> io::Result<TlsStream> {
+        security.connect(self).await
     }
 
     /// Connects to the element over TCP. The connection breaks, with an error for whoever reads or writes, when the host is gone;

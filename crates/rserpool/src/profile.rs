@@ -39,8 +39,10 @@ impl TimerProfile {
         }
     }
 
-    /// Limits of links to and between registrars.
-    pub(crate) fn links(self) -> LinkConfig {
+    /// Limits of links to and between registrars, and of connections with TLS on them between users and elements: how soon the other
+    /// end counts as gone.
+    #[must_use]
+    pub fn links(self) -> LinkConfig {
         LinkConfig {
             connect_timeout: self.connect_timeout(),
             user_timeout: Some(self.user_timeout()),
@@ -70,6 +72,14 @@ impl TimerProfile {
         match self {
             Self::Rfc => Duration::from_secs(5),
             Self::Fast => Duration::from_millis(200),
+        }
+    }
+
+    /// How long the TLS handshake with an element may take before another one is tried.
+    pub(crate) const fn handshake_timeout(self) -> Duration {
+        match self {
+            Self::Rfc => Duration::from_secs(5),
+            Self::Fast => Duration::from_secs(1),
         }
     }
 

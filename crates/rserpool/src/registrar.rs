@@ -257,7 +257,7 @@ impl RegistrarBuilder {
         let secured = asap.iter().chain(&enrp).chain(&peers).any(|endpoint| is_secured(&endpoint));
         if secured && let Some(plain) = enrp.iter().chain(&peers).find(|endpoint| !is_secured(endpoint)) {
             let message = format!(
-                "{plain} is not secured and other endpoints are: registrars of a scope are linked by tls:// all, or none (RFC 5355 §2.15)"
+                "{plain} is not secured and other endpoints are: registrars of a scope are linked by tls:// or sctp+tls:// all, or none (RFC 5355 §2.15)"
             );
             return Err(StartError::Config(message.into()));
         }

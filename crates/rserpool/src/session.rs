@@ -1,4 +1,4 @@
-//! Sessions between a pool user and the elements of a pool, over TCP or SCTP: messages, state cookies, business cards and fail-over
+//! Sessions between a pool user and the elements of a pool, over TCP, TLS or SCTP: messages, state cookies, business cards and fail-over
 //! (RFC 5352 §3.8, §3.9; RFC 5355 §2.16 asks for data and control on one connection).
 mod cookie;
 #[cfg(target_os = "linux")]
@@ -10,7 +10,8 @@ mod tcp;
 mod user;
 
 pub use cookie::CookieKey;
-pub use secured::Secured;
+pub(crate) use secured::is_unreachable;
+pub use secured::{Secured, ServiceSecurity};
 pub use service::{ServiceEvent, ServiceSession};
 pub use stream::Connection;
 pub use user::{Session, SessionEvent};

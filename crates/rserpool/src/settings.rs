@@ -88,7 +88,7 @@ macro_rules! role_settings {
             self
         }
 
-        /// Keys and certificates for `tls://` endpoints, which cannot be used without. Keep a clone to replace them later
+        /// Keys and certificates for `tls://` and `sctp+tls://` endpoints, which cannot be used without. Keep a clone to replace them later
         /// ([`Security::reload`]).
         #[must_use]
         pub fn security(mut self, security: Security) -> Self {

@@ -26,8 +26,8 @@ fn policy() -> AccessPolicy {
 async fn registrar(id: u32, security: Security, peer: Option<&Registrar>) -> Registrar {
     let mut builder = Registrar::builder()
         .server_id(ServerId(id))
-        .asap("tls://127.0.0.1:0")
-        .enrp("tls://127.0.0.1:0")
+        .asap(support::secured_anywhere())
+        .enrp(support::secured_anywhere())
         .security(security)
         .authorization(Arc::new(policy()))
         .timers(TimerProfile::Fast);
@@ -126,8 +126,8 @@ async fn those_without_an_identity_may_only_resolve() {
     let nobody = SecurityConfig { client: authority.client(None), server: Some(server) };
     let stranger = Registrar::builder()
         .server_id(ServerId(9))
-        .asap("tls://127.0.0.1:0")
-        .enrp("tls://127.0.0.1:0")
+        .asap(support::secured_anywhere())
+        .enrp(support::secured_anywhere())
         .peer(registrar.enrp_endpoint().expect("an ENRP endpoint").clone())
         .security(security(nobody))
         .timers(TimerProfile::Fast)
@@ -173,7 +173,7 @@ async fn who_loses_a_permission_loses_what_was_had_by_it() {
 async fn links_between_registrars_are_secured_where_those_of_elements_are() {
     let authority = Authority::new();
     let result = Registrar::builder()
-        .asap("tls://127.0.0.1:0")
+        .asap(support::secured_anywhere())
         .enrp("tcp://127.0.0.1:0")
         .security(authority.registrar("registrar-a", &[]))
         .start()

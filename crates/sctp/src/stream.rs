@@ -203,6 +203,12 @@ impl SctpStream {
         ready.map(drop).map_err(Error::during("wait for room to send"))
     }
 
+    /// As [`writable`](Self::writable), for implementations of futures: the task of the last caller is woken.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let ready = self.descriptor.fd().poll_write_ready(cx);
+        ready.map(|ready| ready.map(drop).map_err(Error::during("wait for room to send")))
+    }
+
     fn id(&self) -> AssocId {
         match self.origin {
             // The kernel looks for no id where there is one association.

@@ -303,7 +303,9 @@ impl Element {
 
 fn mapped<E>(output: Output<E>, wrap: impl FnOnce(E) -> Happening) -> Output<Happening> {
     match output {
-        Output::Connect { link, protocol, remote } => Output::Connect { link, protocol, remote },
+        Output::Connect { link, protocol, remote, expected } => {
+            Output::Connect { link, protocol, remote, expected }
+        }
         Output::Transmit { link, bytes } => Output::Transmit { link, bytes },
         Output::Disconnect { link } => Output::Disconnect { link },
         Output::Event(event) => Output::Event(wrap(event)),

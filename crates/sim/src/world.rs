@@ -425,7 +425,7 @@ impl World {
             };
             outputs += 1;
             match output {
-                Output::Connect { link, protocol, remote } => self.connect(id, link, protocol, &remote),
+                Output::Connect { link, protocol, remote, .. } => self.connect(id, link, protocol, &remote),
                 Output::Transmit { link, bytes } => {
                     self.digest_of(id, &bytes);
                     self.transmit(id, link, bytes);

@@ -40,7 +40,7 @@ pub struct LinkConfig {
     pub protocol: Protocol,
     /// How SCTP finds out that the other end is gone (Linux).
     pub sctp: SctpTimers,
-    /// Keys and certificates for `tls://` endpoints, which cannot be used without. Default `None`.
+    /// Keys and certificates for `tls://` and `sctp+tls://` endpoints, which cannot be used without. Default `None`.
     #[cfg(feature = "tls")]
     pub security: Option<Security>,
     /// How long a TLS handshake may take, on either side, once there is a connection. Default 5 s. More bears with slower
@@ -55,6 +55,13 @@ pub struct LinkConfig {
     /// behind one address that reconnect at once; fewer leaves more to others while one floods us.
     #[cfg(feature = "tls")]
     pub handshakes_per_source: usize,
+    /// Whether those that we connect to may [connect to us](crate::connect_to), as registrars do to elements. Default `false`.
+    ///
+    /// A secured [`Listener`](crate::Listener) then lets those in who know the pre-shared key by which we connect ourselves, in the
+    /// opposite direction; without such a key, nothing changes. And over SCTP with TLS we connect from its port, where they will look
+    /// for us. Not both ends may: when they open an association to each other at the same time, it is one (RFC 9260 §5.2.1), and
+    /// both would be clients of TLS. Over plain SCTP, which has no clients, everybody does.
+    pub called_back: bool,
 }
 
 /// When SCTP gives a path or an association up (RFC 9260 §16). The defaults are the RFC's; all times in whole milliseconds.
@@ -148,6 +155,7 @@ impl Default for LinkConfig {
             handshakes: 1024,
             #[cfg(feature = "tls")]
             handshakes_per_source: 256,
+            called_back: false,
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::config::LinkConfig;
+use crate::connection::Connection;
 use crate::error::TransportError;
 use crate::link::Link;
 #[cfg(target_os = "linux")]
@@ -28,34 +29,86 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// [`LinkConfig::connect_timeout`], or it does not prove who it is.
 pub async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Link, TransportError> {
     config.validate()?;
+    connect_over(open(remote, config), remote, config).await
+}
+
+/// Makes a link to `remote` of the connection that is being opened. What TLS needs is looked for before it is.
+pub(crate) async fn connect_over(
+    opening: impl Future<Output = Result<Connection, TransportError>>,
+    remote: &Endpoint,
+    config: &LinkConfig,
+) -> Result<Link, TransportError> {
+    #[cfg(feature = "tls")]
+    if remote.scheme().is_secured() {
+        let client = tls::of_client(remote, config)?;
+        let shaken = tls::connect(opening.await?, remote, &client, config).await?;
+        return Ok(Link::tls(shaken, config));
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = remote;
+    Ok(Link::plain(opening.await?, config))
+}
+
+async fn open(remote: &Endpoint, config: &LinkConfig) -> Result<Connection, TransportError> {
     match remote.scheme() {
-        Scheme::Tcp => {
-            let (address, stream) = connect_tcp(remote, config).await?;
-            let endpoint = remote.clone();
-            Link::tcp(stream, config).map_err(|source| TransportError::Connect { endpoint, address, source })
-        }
-        #[cfg(feature = "tls")]
-        Scheme::Tls => {
-            let client = tls::of_client(remote, config)?;
-            let (_, stream) = connect_tcp(remote, config).await?;
-            tls::connect(stream, remote, &client, config).await
+        scheme if !is_built_in(scheme) => {
+            Err(TransportError::UnsupportedScheme { endpoint: remote.clone(), scheme })
         }
         #[cfg(target_os = "linux")]
-        Scheme::Sctp => sctp::connect(remote, config).await,
-        scheme => Err(TransportError::UnsupportedScheme { endpoint: remote.clone(), scheme }),
+        Scheme::Sctp | Scheme::SctpTls => sctp::connect(remote, config).await,
+        _ => connect_tcp(remote, config).await,
     }
 }
 
-/// Connects to `remote` by TCP, in time.
-async fn connect_tcp(
+/// Whether links of this scheme exist on this platform and in this build.
+pub(crate) const fn is_built_in(scheme: Scheme) -> bool {
+    match scheme {
+        Scheme::Tcp => true,
+        Scheme::Tls => cfg!(feature = "tls"),
+        Scheme::Sctp => cfg!(target_os = "linux"),
+        Scheme::SctpTls => cfg!(all(feature = "tls", target_os = "linux")),
+    }
+}
+
+/// Opens a link to `remote`, where whoever has this identity is expected: a client of ours that is
+/// [called back](LinkConfig::called_back).
+///
+/// If [`ServerSecurity::psk`](crate::ServerSecurity::psk) has a key for the identity, both ends prove that they know it: it serves the
+/// opposite direction too, as a key derived from it, so that no handshake of one direction is good for the other. Where there is no
+/// such key, or the other end does not take it, this is [`connect`].
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_to(
+    identity: &str,
     remote: &Endpoint,
     config: &LinkConfig,
-) -> Result<(SocketAddr, TcpStream), TransportError> {
+) -> Result<Link, TransportError> {
+    #[cfg(feature = "psk")]
+    if remote.scheme().is_secured()
+        && let Some(client) = tls::of_caller(identity, config)
+    {
+        config.validate()?;
+        let connection = open(remote, config).await?;
+        match tls::connect(connection, remote, &client, config).await {
+            Ok(shaken) => return Ok(Link::tls(shaken, config)),
+            Err(error) if tls::of_client(remote, config).is_err() => return Err(error),
+            Err(error) => tracing::debug!(%remote, identity, %error, "not by a pre-shared key"),
+        }
+    }
+    #[cfg(not(feature = "psk"))]
+    let _ = identity;
+    connect(remote, config).await
+}
+
+/// Connects to `remote` by TCP, in time.
+async fn connect_tcp(remote: &Endpoint, config: &LinkConfig) -> Result<Connection, TransportError> {
     let attempt = async {
         let addresses = look_up(remote).await?;
         let failed =
             |(address, source)| TransportError::Connect { endpoint: remote.clone(), address, source };
-        connect_any(addresses).await.map_err(failed)
+        let (address, stream) = connect_any(addresses).await.map_err(failed)?;
+        Connection::tcp(stream, config).map_err(|source| failed((address, source)))
     };
     match timeout(config.connect_timeout, attempt).await {
         Ok(result) => result,

@@ -17,7 +17,7 @@ pub enum TransportError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The endpoint's transport is not built in.
-    #[error("{endpoint}: {scheme}:// is not built in; use tcp://, or a build with the feature for it")]
+    #[error("{endpoint}: {scheme}:// is not built in; use tcp://, or a build and a platform that have it")]
     UnsupportedScheme {
         /// Where the link should have gone.
         endpoint: Endpoint,
@@ -78,9 +78,11 @@ pub enum TransportError {
         /// How long it was tried.
         after: Duration,
     },
-    /// Something that a `tls://` endpoint needs is not set.
+    /// Something that a `tls://` or `sctp+tls://` endpoint needs is not set.
     #[cfg(feature = "tls")]
-    #[error("{endpoint}: tls:// needs `{option}`, which is not set; use tcp:// for links without security")]
+    #[error(
+        "{endpoint}: TLS needs `{option}`, which is not set; use tcp:// or sctp:// for links without security"
+    )]
     SecurityMissing {
         /// The endpoint.
         endpoint: Endpoint,
@@ -97,7 +99,9 @@ pub enum TransportError {
         source: HandshakeError,
     },
     /// The other end speaks TLS on a link that is not secured.
-    #[error("the other end speaks TLS, but this endpoint is plain; use tls:// on both sides or on none")]
+    #[error(
+        "the other end speaks TLS, but this endpoint is plain; use tls:// or sctp+tls:// on both sides, or on none"
+    )]
     SpeaksTls,
     /// The stream is out of step, or the other end sends longer messages than allowed.
     #[error(

@@ -98,7 +98,7 @@ impl Framer {
 
 /// Whether a stream that begins with these bytes is TLS: a record with a handshake message or an alert (RFC 8446 §5.1). As
 /// messages of ASAP or ENRP they would be of unknown types.
-fn is_tls([content, major, minor, _]: [u8; HEADER_LENGTH]) -> bool {
+pub(crate) fn is_tls([content, major, minor, _]: [u8; HEADER_LENGTH]) -> bool {
     matches!(content, 21 | 22) && major == 3 && minor <= 4
 }
 

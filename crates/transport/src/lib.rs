@@ -6,12 +6,14 @@
 //! * [`SendQueue`] takes messages from any task without waiting. What is queued goes out together, with one system call:
 //!   at once by [`SendQueue::try_flush`], or from [`LinkWriter::run`] once the socket has room.
 //! * [`Multicast`] is membership in a multicast group.
+//! * [`TlsListener`] and [`TlsStream`] are for what is no link: an application's own protocol, secured as links are.
 //!
 //! Everything is bounded by [`LinkConfig`]: the size of a message, the time to connect, the silence on a link, and the
 //! bytes queued for somebody who does not read them.
 //!
-//! Built in are TCP and TLS over it, framed by the length field of the messages. Nothing in the interface is about TCP: other
-//! transports are further variants behind the same types.
+//! Built in are TCP and SCTP (Linux), and TLS over either. Over TCP, and inside TLS, messages are framed by their length field;
+//! plain SCTP has messages of its own. Nothing in the interface is about a transport: [`Endpoint`](rserpool_machine::Endpoint)s
+//! name it.
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -42,6 +44,7 @@
 
 mod config;
 mod connect;
+mod connection;
 mod error;
 mod framing;
 #[cfg(fuzzing)]
@@ -58,7 +61,7 @@ mod stream;
 mod tls;
 
 pub use config::{ConfigError, KeepAlive, LinkConfig, SctpTimers};
-pub use connect::connect;
+pub use connect::{connect, connect_to};
 pub use error::TransportError;
 pub use link::{Link, LinkReader};
 pub use listener::Listener;
@@ -70,7 +73,7 @@ pub use rustls;
 #[cfg(feature = "tls")]
 pub use tls::{
     ClientCertificates, ClientSecurity, HandshakeError, Security, SecurityConfig, SecurityError,
-    ServerCertificate, ServerSecurity, TlsIdentity, TlsRoots,
+    ServerCertificate, ServerSecurity, TlsIdentity, TlsListener, TlsRoots, TlsStream,
 };
 #[cfg(feature = "psk")]
 pub use tls::{PreSharedKey, PskStore, PskTable};

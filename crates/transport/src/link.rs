@@ -8,16 +8,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rserpool_machine::PeerIdentity;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::config::LinkConfig;
+use crate::connection::{Addresses, Connection, Medium};
 use crate::error::TransportError;
 use crate::framing::Framer;
 use crate::queue::{LinkWriter, SendQueue};
 #[cfg(target_os = "linux")]
 use crate::sctp::SctpHalf;
-use crate::stream::{ReadHalf, WriteHalf, prepare_tcp};
+use crate::stream::{ReadHalf, WriteHalf};
 #[cfg(feature = "tls")]
 use crate::tls;
 
@@ -34,40 +34,43 @@ pub struct Link {
 }
 
 impl Link {
-    /// Makes a link of a connection.
-    pub(crate) fn tcp(stream: TcpStream, config: &LinkConfig) -> std::io::Result<Self> {
-        let (local, remote) = prepare_tcp(&stream, config)?;
-        let (read, write) = stream.into_split();
-        let writer = LinkWriter::new(WriteHalf::Tcp(write), config);
-        let reader = LinkReader::new(ReadHalf::Tcp(read), writer.queue(), config);
-        Ok(Self { remote: vec![remote], local, identity: PeerIdentity::Anonymous, reader, writer })
+    /// Makes a link of a connection without TLS.
+    pub(crate) fn plain(connection: Connection, config: &LinkConfig) -> Self {
+        let Connection { medium, addresses } = connection;
+        let (read, write) = match medium {
+            Medium::Tcp(stream) => {
+                let (read, write) = stream.into_split();
+                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+            }
+            #[cfg(target_os = "linux")]
+            Medium::Sctp(messages) => {
+                let half = SctpHalf::new(messages);
+                (ReadHalf::Sctp(half.clone()), WriteHalf::Sctp(half))
+            }
+        };
+        Self::new(read, write, addresses, PeerIdentity::Anonymous, config)
     }
 
-    /// Makes a link of a connection with TLS on it; the addresses are ours and theirs.
+    /// Makes a link of a connection with TLS on it.
     #[cfg(feature = "tls")]
-    pub(crate) fn tls(
-        stream: tls::Stream,
-        (local, remote): (SocketAddr, SocketAddr),
+    pub(crate) fn tls(shaken: tls::Shaken, config: &LinkConfig) -> Self {
+        let tls::Shaken { stream, addresses, identity } = shaken;
+        let stream = Arc::new(stream);
+        let (read, write) = (ReadHalf::Tls(Arc::clone(&stream)), WriteHalf::Tls(stream));
+        Self::new(read, write, addresses, identity, config)
+    }
+
+    fn new(
+        read: ReadHalf,
+        write: WriteHalf,
+        addresses: Addresses,
         identity: PeerIdentity,
         config: &LinkConfig,
     ) -> Self {
-        let stream = Arc::new(stream);
-        let writer = LinkWriter::new(WriteHalf::Tls(Arc::clone(&stream)), config);
-        let reader = LinkReader::new(ReadHalf::Tls(stream), writer.queue(), config);
-        Self { remote: vec![remote], local, identity, reader, writer }
-    }
-
-    /// Makes a link of an SCTP association between these addresses, theirs and one of ours.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn sctp(
-        half: SctpHalf,
-        remote: Vec<SocketAddr>,
-        local: SocketAddr,
-        config: &LinkConfig,
-    ) -> Self {
-        let writer = LinkWriter::new(WriteHalf::Sctp(half.clone()), config);
-        let reader = LinkReader::new(ReadHalf::Sctp(half), writer.queue(), config);
-        Self { remote, local, identity: PeerIdentity::Anonymous, reader, writer }
+        let writer = LinkWriter::new(write, config);
+        let reader = LinkReader::new(read, writer.queue(), config);
+        let Addresses { local, remote } = addresses;
+        Self { remote, local, identity, reader, writer }
     }
 
     /// The two directions, to be driven independently. The connection is released when both, and all queues, are dropped.
@@ -143,7 +146,7 @@ impl LinkReader {
         };
         // When the other end does not close in time, there is nothing more to wait for.
         if timeout(patience, end).await.is_err() {
-            self.half.abort();
+            self.half.take_back();
         }
     }
 
@@ -164,7 +167,10 @@ impl LinkReader {
                 }
                 Poll::Ready(Ok(true))
             }
-            Err(error) => Poll::Ready(Err(self.queue.failure().unwrap_or(TransportError::Broken(error)))),
+            Err(error) => {
+                let broken = || error.downcast().unwrap_or_else(TransportError::Broken);
+                Poll::Ready(Err(self.queue.failure().unwrap_or_else(broken)))
+            }
         }
     }
 

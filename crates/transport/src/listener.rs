@@ -1,18 +1,17 @@
 //! Listening: a bound endpoint that yields links.
 use std::io;
 use std::net::SocketAddr;
-#[cfg(feature = "tls")]
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rserpool_machine::{Endpoint, Scheme};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
-#[cfg(feature = "tls")]
-use tokio::sync::Mutex;
+use tokio::net::TcpListener;
 
 use crate::config::LinkConfig;
-use crate::connect::{connect, look_up};
+#[cfg(target_os = "linux")]
+use crate::connect::connect_over;
+use crate::connect::{connect, is_built_in, look_up};
+use crate::connection::Connection;
 use crate::error::TransportError;
 use crate::link::Link;
 #[cfg(target_os = "linux")]
@@ -28,19 +27,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Accepts links on an endpoint.
 pub struct Listener {
     acceptor: Acceptor,
+    /// Lets clients in where TLS is on the links.
+    #[cfg(feature = "tls")]
+    gate: Option<tls::Gate>,
     local: Endpoint,
     config: LinkConfig,
 }
 
 enum Acceptor {
     Tcp(TcpListener),
-    #[cfg(feature = "tls")]
-    Tls {
-        listener: TcpListener,
-        security: tls::Security,
-        gate: Mutex<tls::Gate>,
-        refused: AtomicU64,
-    },
     #[cfg(target_os = "linux")]
     Sctp(Box<SctpAcceptor>),
 }
@@ -53,30 +48,29 @@ impl Listener {
     pub async fn bind(endpoint: &Endpoint, config: &LinkConfig) -> Result<Self, TransportError> {
         config.validate()?;
         let scheme = endpoint.scheme();
-        let (acceptor, address) = match scheme {
-            Scheme::Tcp => {
-                let (listener, address) = bind_tcp(endpoint).await?;
-                (Acceptor::Tcp(listener), address)
-            }
-            #[cfg(feature = "tls")]
-            Scheme::Tls => {
-                let security = tls::of_server(endpoint, config)?;
-                let (listener, address) = bind_tcp(endpoint).await?;
-                let (gate, refused) = (Mutex::new(tls::Gate::new()), AtomicU64::new(0));
-                (Acceptor::Tls { listener, security, gate, refused }, address)
-            }
+        if !is_built_in(scheme) {
+            return Err(TransportError::UnsupportedScheme { endpoint: endpoint.clone(), scheme });
+        }
+        #[cfg(feature = "tls")]
+        let gate = scheme.is_secured().then(|| tls::Gate::new(endpoint, config)).transpose()?;
+        let (acceptor, local) = match scheme {
             #[cfg(target_os = "linux")]
-            Scheme::Sctp => {
+            Scheme::Sctp | Scheme::SctpTls => {
                 let (acceptor, local) = SctpAcceptor::bind(endpoint, config).await?;
-                return Ok(Self {
-                    acceptor: Acceptor::Sctp(Box::new(acceptor)),
-                    local,
-                    config: config.clone(),
-                });
+                (Acceptor::Sctp(Box::new(acceptor)), local)
             }
-            scheme => return Err(TransportError::UnsupportedScheme { endpoint: endpoint.clone(), scheme }),
+            _ => {
+                let (listener, address) = bind_tcp(endpoint).await?;
+                (Acceptor::Tcp(listener), Endpoint::new(scheme, address))
+            }
         };
-        Ok(Self { acceptor, local: Endpoint::new(scheme, address), config: config.clone() })
+        Ok(Self {
+            acceptor,
+            #[cfg(feature = "tls")]
+            gate,
+            local,
+            config: config.clone(),
+        })
     }
 
     /// Where it is listened on, with the real port.
@@ -93,85 +87,83 @@ impl Listener {
     /// [`TransportError::Accept`] when the system is out of files or memory: the listener is intact, and accepting may be tried
     /// again after the time that [`TransportError::retry_after`] says.
     pub async fn accept(&self) -> Result<Link, TransportError> {
+        #[cfg(feature = "tls")]
+        if let Some(gate) = &self.gate {
+            return gate.admit(|| self.arrival()).await.map(|shaken| Link::tls(shaken, &self.config));
+        }
+        self.arrival().await.map(|connection| Link::plain(connection, &self.config))
+    }
+
+    /// The next connection, without the TLS that may be wanted on it.
+    async fn arrival(&self) -> Result<Connection, TransportError> {
         match &self.acceptor {
-            Acceptor::Tcp(listener) => loop {
-                let (stream, _) = self.accept_tcp(listener).await?;
-                match Link::tcp(stream, &self.config) {
-                    Ok(link) => return Ok(link),
-                    Err(error) => self.passed_over(&error),
-                }
-            },
+            Acceptor::Tcp(listener) => accept_tcp(listener, &self.local, &self.config).await,
             #[cfg(target_os = "linux")]
             Acceptor::Sctp(acceptor) => acceptor.accept(&self.config).await.map_err(|error| {
                 let source = io::Error::other(error);
                 TransportError::Accept { endpoint: self.local.clone(), source, retry_after: PAUSE }
             }),
-            #[cfg(feature = "tls")]
-            Acceptor::Tls { listener, security, gate, refused } => {
-                let mut gate = gate.lock().await;
-                loop {
-                    tokio::select! {
-                        biased;
-                        link = gate.next(refused) => return Ok(link),
-                        accepted = self.accept_tcp(listener) => {
-                            let (stream, from) = accepted?;
-                            gate.enter(stream, from, security, &self.config);
-                            // Handshakes that have begun are to get on before more of them begin.
-                            tokio::task::yield_now().await;
-                        }
-                    }
-                }
-            }
         }
     }
 
-    /// Opens a link to `remote`, from the port of this listener where the transport can: over SCTP it can, and somebody must
-    /// [`accept`](Self::accept) meanwhile.
+    /// Opens a link to `remote`, from the port of this listener over SCTP, and over SCTP with TLS where
+    /// one is [`LinkConfig::called_back`]. Somebody must [`accept`](Self::accept) meanwhile.
     ///
     /// # Errors
     /// As [`connect`].
     pub async fn connect(&self, remote: &Endpoint) -> Result<Link, TransportError> {
         match &self.acceptor {
             #[cfg(target_os = "linux")]
-            Acceptor::Sctp(acceptor) if remote.scheme() == self.local.scheme() => {
-                acceptor.connect(remote, &self.config).await
+            Acceptor::Sctp(acceptor) if remote.scheme() == self.local.scheme() && self.opens_from_here() => {
+                connect_over(acceptor.connect(remote, &self.config), remote, &self.config).await
             }
             _ => connect(remote, &self.config).await,
         }
     }
 
+    #[cfg(target_os = "linux")]
+    const fn opens_from_here(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.gate.is_some() {
+            return self.config.called_back;
+        }
+        true
+    }
+
     /// How many connections were turned away since the listener is bound: their handshakes failed, or were one too many.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        match &self.acceptor {
-            Acceptor::Tcp(_) => 0,
-            #[cfg(target_os = "linux")]
-            Acceptor::Sctp(_) => 0,
-            #[cfg(feature = "tls")]
-            Acceptor::Tls { refused, .. } => refused.load(Ordering::Relaxed),
+        #[cfg(feature = "tls")]
+        if let Some(gate) = &self.gate {
+            return gate.refused();
         }
+        0
     }
+}
 
-    /// The next connection, past those that break meanwhile.
-    async fn accept_tcp(&self, listener: &TcpListener) -> Result<(TcpStream, SocketAddr), TransportError> {
-        loop {
-            match listener.accept().await {
-                Ok(accepted) => return Ok(accepted),
-                Err(error) if concerns_one_connection(&error) => self.passed_over(&error),
-                Err(source) => {
-                    return Err(TransportError::Accept {
-                        endpoint: self.local.clone(),
-                        source,
-                        retry_after: PAUSE,
-                    });
-                }
+/// The next connection, past those that break meanwhile.
+pub(crate) async fn accept_tcp(
+    listener: &TcpListener,
+    local: &Endpoint,
+    config: &LinkConfig,
+) -> Result<Connection, TransportError> {
+    loop {
+        let connection = match listener.accept().await {
+            Ok((stream, _)) => Connection::tcp(stream, config),
+            Err(error) if concerns_one_connection(&error) => Err(error),
+            Err(source) => {
+                return Err(TransportError::Accept { endpoint: local.clone(), source, retry_after: PAUSE });
             }
+        };
+        match connection {
+            Ok(connection) => return Ok(connection),
+            Err(error) => passed_over(local, &error),
         }
     }
+}
 
-    fn passed_over(&self, error: &io::Error) {
-        tracing::debug!(endpoint = %self.local, %error, "a connection broke before it was accepted");
-    }
+fn passed_over(local: &Endpoint, error: &io::Error) {
+    tracing::debug!(endpoint = %local, %error, "a connection broke before it was accepted");
 }
 
 /// Listens on the first address of `endpoint` that can be had; returns it with the real port.

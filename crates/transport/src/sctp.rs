@@ -1,112 +1,31 @@
-//! SCTP links: an association each, with its messages on stream 0, in order, marked with the protocol's payload protocol
-//! identifier (RFC 5352 §5, §8.3; RFC 5353 §5.3).
+//! SCTP: associations, one for each link.
 //!
 //! A listener is a one-to-many socket, so that links are opened from the port that it is reached at: a registrar connects to the
 //! port that an element registered from. Every association is peeled off into a socket of its own as soon as it is up.
+mod messages;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Mutex, PoisonError};
 
-use bytes::{BufMut, BytesMut};
-use rserpool_machine::{Endpoint, Protocol};
+pub(crate) use messages::{SctpHalf, SctpMessages};
+use rserpool_machine::{Endpoint, Scheme};
 use rserpool_sctp::{
     AssocId, AssocParams, AssocState, Error, Notification, PathParams, Received, RtoInfo, SctpSocket,
-    SctpStream, SendInfo, SocketConfig,
+    SctpStream, SocketConfig,
 };
-use rserpool_wire::frame_length;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::config::{LinkConfig, SctpTimers};
 use crate::connect::look_up;
+use crate::connection::{Addresses, Connection, Medium};
 use crate::error::TransportError;
-use crate::link::Link;
 
-/// Either half of a link: SCTP has no half-closed associations.
-#[derive(Clone)]
-pub(crate) struct SctpHalf {
-    stream: Arc<SctpStream>,
-    info: SendInfo,
-}
-
-impl SctpHalf {
-    pub(crate) fn new(stream: SctpStream, protocol: Protocol) -> Self {
-        Self { stream: Arc::new(stream), info: SendInfo::new(payload_protocol(protocol)) }
-    }
-
-    /// Appends the next message to `buffer`, padded as on a byte stream; 0 bytes are the end.
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        loop {
-            let received = match ready!(self.stream.poll_recv(cx)) {
-                Ok(Some(received)) => received,
-                Ok(None) => return Poll::Ready(Ok(0)),
-                Err(error) => return Poll::Ready(Err(io::Error::other(error))),
-            };
-            match received {
-                Received::Message(message) if message.info.ppid == self.info.ppid => {
-                    let length = message.bytes.len().next_multiple_of(4);
-                    let announced = message.bytes.first_chunk().and_then(|header| frame_length(*header));
-                    if announced != Some(length) {
-                        let error = "a message whose length field does not fit its length";
-                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
-                    }
-                    buffer.put_slice(&message.bytes);
-                    buffer.put_bytes(0, length - message.bytes.len());
-                    return Poll::Ready(Ok(length));
-                }
-                Received::Message(message) => {
-                    debug!(ppid = message.info.ppid, from = %message.from, "a message of another protocol");
-                }
-                Received::Notification(Notification::AssocChange(change)) if change.state.is_end() => {
-                    return Poll::Ready(match change.state {
-                        AssocState::ShutdownComplete => Ok(0),
-                        _ => Err(io::ErrorKind::ConnectionReset.into()),
-                    });
-                }
-                // What could not be delivered to a peer that restarted, or never will be: the link is of no use any more
-                // (RFC 5352 §3.7.1).
-                Received::Notification(Notification::SendFailed(_)) => {
-                    return Poll::Ready(Err(io::Error::other("a message could not be delivered")));
-                }
-                Received::Oversized { limit, .. } => {
-                    let error = format!("a message of more than {limit} bytes");
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
-                }
-                other => debug!(?other, "SCTP notification"),
-            }
-        }
-    }
-
-    /// Sends the first message of `bytes`, `WouldBlock` if there is no room for it.
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let length = bytes.first_chunk().and_then(|header| frame_length(*header));
-        let message = length.and_then(|length| bytes.get(..length)).ok_or(io::ErrorKind::InvalidInput)?;
-        match self.stream.association().try_send(&self.info, message) {
-            Ok(true) => Ok(message.len()),
-            Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(error) => Err(io::Error::other(error)),
-        }
-    }
-
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await.map_err(io::Error::other)
-    }
-
-    pub(crate) fn finish(&self) -> io::Result<()> {
-        match self.stream.shutdown() {
-            Err(Error::NoAssociation { .. }) => Err(io::ErrorKind::NotConnected.into()),
-            other => other.map_err(io::Error::other),
-        }
-    }
-
-    pub(crate) fn abort(&self) {
-        // Should it fail, the association is gone already, which is what is wanted.
-        let _ = self.stream.abort();
-    }
-}
+/// The longest TLS record: SCTP must be able to carry it as one message (RFC 3436).
+const LONGEST_RECORD: usize = (1 << 14) + 2048 + 5;
 
 /// Accepts and opens associations at one port.
 pub(crate) struct SctpAcceptor {
@@ -124,7 +43,8 @@ impl SctpAcceptor {
     ) -> Result<(Self, Endpoint), TransportError> {
         let failed = |error: Error| bind_failed(endpoint, error);
         let addresses = addresses(endpoint).await?;
-        let socket = SctpSocket::bind(&addresses, &socket_config(config)).map_err(failed)?;
+        let socket =
+            SctpSocket::bind(&addresses, &socket_config(endpoint.scheme(), config)).map_err(failed)?;
         let bound = socket.local_addrs().map_err(failed)?;
         let local =
             Endpoint::multi_homed(endpoint.scheme(), reachable(bound)).unwrap_or_else(|| endpoint.clone());
@@ -134,7 +54,7 @@ impl SctpAcceptor {
 
     /// Waits for the next association that somebody else opened, and completes those opened here meanwhile: nothing is opened
     /// unless somebody waits here.
-    pub(crate) async fn accept(&self, config: &LinkConfig) -> Result<Link, Error> {
+    pub(crate) async fn accept(&self, config: &LinkConfig) -> Result<Connection, Error> {
         loop {
             let Received::Notification(Notification::AssocChange(change)) = self.socket.recv().await? else {
                 continue;
@@ -142,8 +62,8 @@ impl SctpAcceptor {
             let asked_for = self.opening().remove(&change.assoc);
             match (change.state, asked_for) {
                 (AssocState::CommUp, None) => match self.socket.peel_off(change.assoc) {
-                    Ok(stream) => match link(stream, config) {
-                        Ok(link) => return Ok(link),
+                    Ok(stream) => match connection(stream, config) {
+                        Ok(connection) => return Ok(connection),
                         Err(error) => debug!(%error, "an association ended before it was accepted"),
                     },
                     Err(error) => debug!(%error, "an association ended before it was accepted"),
@@ -170,7 +90,7 @@ impl SctpAcceptor {
         &self,
         remote: &Endpoint,
         config: &LinkConfig,
-    ) -> Result<Link, TransportError> {
+    ) -> Result<Connection, TransportError> {
         let addresses = destinations(addresses(remote).await?, self.is_ipv4);
         let failed = |why: String| connect_failed(remote, &addresses, io::Error::other(why));
         let (up, coming) = oneshot::channel();
@@ -190,7 +110,7 @@ impl SctpAcceptor {
                 });
             }
         };
-        link(stream, config).map_err(|error| failed(error.to_string()))
+        connection(stream, config).map_err(|error| failed(error.to_string()))
     }
 
     fn opening(
@@ -201,14 +121,13 @@ impl SctpAcceptor {
 }
 
 /// Opens an association from any port.
-pub(crate) async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Link, TransportError> {
+pub(crate) async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Connection, TransportError> {
     let addresses = destinations(addresses(remote).await?, false);
-    let settings = socket_config(config);
+    let settings = socket_config(remote.scheme(), config);
     let connecting = SctpStream::connect(&addresses, &settings);
     match timeout(config.connect_timeout, connecting).await {
-        Ok(Ok(stream)) => {
-            link(stream, config).map_err(|error| connect_failed(remote, &addresses, io::Error::other(error)))
-        }
+        Ok(Ok(stream)) => connection(stream, config)
+            .map_err(|error| connect_failed(remote, &addresses, io::Error::other(error))),
         Ok(Err(error)) if error.is_unsupported() => Err(TransportError::NoSctp { endpoint: remote.clone() }),
         Ok(Err(error)) => Err(connect_failed(remote, &addresses, io::Error::other(error))),
         Err(_) => {
@@ -217,12 +136,13 @@ pub(crate) async fn connect(remote: &Endpoint, config: &LinkConfig) -> Result<Li
     }
 }
 
-fn link(stream: SctpStream, config: &LinkConfig) -> Result<Link, Error> {
+fn connection(stream: SctpStream, config: &LinkConfig) -> Result<Connection, Error> {
     let association = stream.association();
     // A socket that is bound to all addresses has the loopback one first.
     let (remote, local) = (association.peer_addrs()?, reachable(association.local_addrs()?));
     let local = local.first().copied().ok_or(Error::NoAddress)?;
-    Ok(Link::sctp(SctpHalf::new(stream, config.protocol), remote, local, config))
+    let medium = Medium::Sctp(Box::new(SctpMessages::new(stream, config.protocol)));
+    Ok(Connection { medium, addresses: Addresses { local, remote } })
 }
 
 /// Of the addresses that a socket is bound to, those that others can reach; all if there are no such.
@@ -241,15 +161,9 @@ fn destinations(named: Vec<SocketAddr>, from_ipv4: bool) -> Vec<SocketAddr> {
     reachable(named.into_iter().filter(|address| !(from_ipv4 && has_v4) || address.is_ipv4()).collect())
 }
 
-const fn payload_protocol(protocol: Protocol) -> u32 {
-    match protocol {
-        Protocol::Asap => 11,
-        Protocol::Enrp => 12,
-    }
-}
-
-fn socket_config(config: &LinkConfig) -> SocketConfig {
-    SocketConfig { nodelay: config.nodelay, max_message: config.max_message, ..config.sctp.socket() }
+fn socket_config(scheme: Scheme, config: &LinkConfig) -> SocketConfig {
+    let max_message = if scheme.is_secured() { LONGEST_RECORD } else { config.max_message };
+    SocketConfig { nodelay: config.nodelay, max_message, ..config.sctp.socket() }
 }
 
 impl SctpTimers {

@@ -1,7 +1,7 @@
 //! The seam between links and transports: one variant per transport and direction. A transport reads into a buffer,
 //! writes without waiting, and says when it can write again; all else (framing, queues, limits) is the same for all.
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::pin::pin;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
@@ -9,12 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::config::LinkConfig;
 #[cfg(target_os = "linux")]
 use crate::sctp::SctpHalf;
 #[cfg(feature = "tls")]
@@ -46,12 +45,14 @@ impl ReadHalf {
         }
     }
 
-    /// Takes back what is sent and not delivered. TCP cannot be told to from here; its user time-out limits how late that may
-    /// arrive.
-    pub(crate) fn abort(&self) {
-        #[cfg(target_os = "linux")]
-        if let Self::Sctp(half) = self {
-            half.abort();
+    /// Takes back what is sent and not delivered, over SCTP. Over TCP, the user time-out limits how late that may arrive.
+    pub(crate) fn take_back(&self) {
+        match self {
+            Self::Tcp(_) => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.take_back(),
+            #[cfg(target_os = "linux")]
+            Self::Sctp(half) => half.abort(),
         }
     }
 }
@@ -95,7 +96,7 @@ impl WriteHalf {
         match self {
             Self::Tcp(half) => half.writable().await,
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.socket().writable().await,
+            Self::Tls(stream) => stream.writable().await,
             #[cfg(target_os = "linux")]
             Self::Sctp(half) => half.writable().await,
         }
@@ -114,36 +115,20 @@ impl WriteHalf {
 
     /// Ends both directions at once, and forgets what the system still holds to send. Wakes the reader.
     pub(crate) fn abort(&self) {
-        let socket = match self {
-            Self::Tcp(half) => SockRef::from(half.as_ref()),
+        match self {
+            Self::Tcp(half) => abort_tcp(half.as_ref()),
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => SockRef::from(stream.socket()),
+            Self::Tls(stream) => stream.abort(),
             #[cfg(target_os = "linux")]
-            Self::Sctp(half) => return half.abort(),
-        };
-        // Should they fail, the connection is gone already, which is what is wanted.
-        let _ = socket.set_linger(Some(Duration::ZERO));
-        let _ = socket.shutdown(Shutdown::Both);
+            Self::Sctp(half) => half.abort(),
+        }
     }
 }
 
-/// Sets the options of a connected TCP socket; returns its addresses, ours and theirs.
-pub(crate) fn prepare_tcp(stream: &TcpStream, config: &LinkConfig) -> io::Result<(SocketAddr, SocketAddr)> {
+/// Ends a TCP connection in both directions, and forgets what the system still holds to send. Wakes the reader.
+pub(crate) fn abort_tcp(stream: &TcpStream) {
     let socket = SockRef::from(stream);
-    socket.set_tcp_nodelay(config.nodelay)?;
-    if let Some(keep_alive) = config.keep_alive {
-        let probes = TcpKeepalive::new().with_time(keep_alive.after).with_interval(keep_alive.every);
-        socket.set_tcp_keepalive(&probes.with_retries(keep_alive.probes))?;
-    }
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(config.user_timeout)?;
-    Ok((canonical(stream.local_addr()?), canonical(stream.peer_addr()?)))
-}
-
-/// IPv4 peers of a dual-stack listener appear with IPv6-mapped addresses, which mean nothing to anybody else.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        ip if ip == address.ip() => address,
-        ip => SocketAddr::new(ip, address.port()),
-    }
+    // Should they fail, the connection is gone already, which is what is wanted.
+    let _ = socket.set_linger(Some(Duration::ZERO));
+    let _ = socket.shutdown(Shutdown::Both);
 }

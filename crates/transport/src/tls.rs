@@ -1,9 +1,11 @@
-//! Links over TLS: `tls://` endpoints, secured by certificates or by pre-shared keys (RFC 5352 §9, RFC 5353 §6, RFC 5355).
+//! Links over TLS: `tls://` and `sctp+tls://` endpoints, secured by certificates or by pre-shared keys (RFC 5352 §9, RFC 5353 §6, RFC 5355).
 //!
 //! Two libraries do the work, for none does all of it: rustls has no pre-shared keys, so these are for s2n-tls. Both are
 //! driven without I/O (`engine`), by the tasks that read and write anyway (`stream`).
 mod alert;
+mod carrier;
 mod certificate;
+mod connection;
 mod engine;
 mod error;
 mod file;
@@ -18,11 +20,12 @@ mod stream;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rserpool_machine::Endpoint;
-use tokio::net::TcpStream;
+use rserpool_machine::{Endpoint, PeerIdentity};
 use tokio::time::timeout;
 
+use carrier::Carrier;
 pub use certificate::{TlsIdentity, TlsRoots};
+pub use connection::{TlsListener, TlsStream};
 pub use error::{HandshakeError, SecurityError};
 pub(crate) use gate::Gate;
 #[cfg(feature = "psk")]
@@ -32,10 +35,10 @@ pub use settings::{ClientCertificates, ClientSecurity, SecurityConfig, ServerCer
 pub(crate) use stream::Stream;
 
 use crate::config::LinkConfig;
+use crate::connection::{Addresses, Connection};
 use crate::error::TransportError;
-use crate::link::Link;
 
-/// Keys and certificates of `tls://` links, for [`LinkConfig::security`]. Clones share them.
+/// Keys and certificates of `tls://` and `sctp+tls://` links, for [`LinkConfig::security`]. Clones share them.
 ///
 /// ```no_run
 /// # use rserpool_transport::{
@@ -103,9 +106,10 @@ impl fmt::Debug for Security {
 }
 
 /// The settings for accepting on `endpoint`.
-pub(crate) fn of_server(endpoint: &Endpoint, config: &LinkConfig) -> Result<Security, TransportError> {
+fn of_server(endpoint: &Endpoint, config: &LinkConfig) -> Result<Security, TransportError> {
     let security = config.security.as_ref().ok_or_else(|| missing(endpoint, "LinkConfig::security"))?;
-    let server = security.ready().server.is_some();
+    let ready = security.ready();
+    let server = ready.server.is_some() || (config.called_back && ready.is_called_back());
     server.then(|| security.clone()).ok_or_else(|| missing(endpoint, "SecurityConfig::server"))
 }
 
@@ -115,38 +119,53 @@ pub(crate) fn of_client(endpoint: &Endpoint, config: &LinkConfig) -> Result<Arc<
     security.ready().client.clone().ok_or_else(|| missing(endpoint, "SecurityConfig::client"))
 }
 
-/// Makes a link of a connection to `remote`.
+/// The settings for connecting to a client of ours with this identity, by its key; `None` without one.
+#[cfg(feature = "psk")]
+pub(crate) fn of_caller(identity: &str, config: &LinkConfig) -> Option<Client> {
+    config.security.as_ref()?.ready().caller(identity)
+}
+
+/// A connection on which the handshake has succeeded.
+pub(crate) struct Shaken {
+    pub(crate) stream: Stream,
+    pub(crate) addresses: Addresses,
+    pub(crate) identity: PeerIdentity,
+}
+
+/// Takes the client's part on a connection; `remote` has to prove that it is its host.
 pub(crate) async fn connect(
-    socket: TcpStream,
+    connection: Connection,
     remote: &Endpoint,
     client: &Client,
     config: &LinkConfig,
-) -> Result<Link, TransportError> {
-    let shaking = async {
-        let addresses = crate::stream::prepare_tcp(&socket, config).map_err(HandshakeError::Broken)?;
-        Ok((addresses, handshake::connect(&socket, remote, client).await?))
-    };
-    let patience = config.handshake_timeout;
-    let timed_out = |_| Err(HandshakeError::Timeout { after: patience });
-    let shaken: Result<_, HandshakeError> = timeout(patience, shaking).await.unwrap_or_else(timed_out);
-    let (addresses, (engine, identity)) =
-        shaken.map_err(|source| TransportError::Handshake { endpoint: remote.clone(), source })?;
-    Ok(Link::tls(Stream::new(socket, engine), addresses, identity, config))
+) -> Result<Shaken, TransportError> {
+    let Connection { medium, addresses } = connection;
+    let carrier = Carrier::from(medium);
+    let (engine, identity) = in_time(handshake::connect(&carrier, remote, client), config)
+        .await
+        .map_err(|source| TransportError::Handshake { endpoint: remote.clone(), source })?;
+    Ok(Shaken { stream: Stream::new(carrier, engine), addresses, identity })
 }
 
-/// Makes a link of a connection that was accepted.
-async fn accept(socket: TcpStream, security: &Security, config: &LinkConfig) -> Result<Link, HandshakeError> {
+/// Takes the server's part on a connection.
+async fn accept(
+    connection: Connection,
+    security: &Security,
+    config: &LinkConfig,
+) -> Result<Shaken, HandshakeError> {
     let ready = security.ready();
-    // Settings without a server, given by a reload: nobody is let in.
-    let Some(server) = &ready.server else { return Err(HandshakeError::NoServer) };
-    let shaking = async {
-        let addresses = crate::stream::prepare_tcp(&socket, config).map_err(HandshakeError::Broken)?;
-        Ok((addresses, handshake::accept(&socket, &ready, server).await?))
-    };
+    let Connection { medium, addresses } = connection;
+    let carrier = Carrier::from(medium);
+    let (engine, identity) = in_time(handshake::accept(&carrier, &ready, config.called_back), config).await?;
+    Ok(Shaken { stream: Stream::new(carrier, engine), addresses, identity })
+}
+
+async fn in_time<T>(
+    handshake: impl Future<Output = Result<T, HandshakeError>>,
+    config: &LinkConfig,
+) -> Result<T, HandshakeError> {
     let patience = config.handshake_timeout;
-    let timed_out = |_| Err(HandshakeError::Timeout { after: patience });
-    let (addresses, (engine, identity)) = timeout(patience, shaking).await.unwrap_or_else(timed_out)?;
-    Ok(Link::tls(Stream::new(socket, engine), addresses, identity, config))
+    timeout(patience, handshake).await.unwrap_or(Err(HandshakeError::Timeout { after: patience }))
 }
 
 fn missing(endpoint: &Endpoint, option: &'static str) -> TransportError {

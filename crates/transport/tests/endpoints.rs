@@ -81,6 +81,7 @@ async fn a_silent_host_is_given_up_after_the_connect_timeout() {
     assert!(matches!(error, TransportError::ConnectTimeout { .. }), "{error}");
 }
 
+#[cfg(not(all(feature = "tls", target_os = "linux")))]
 #[tokio::test]
 async fn transports_that_are_not_built_in_say_so() {
     let config = LinkConfig::default();

@@ -110,7 +110,7 @@ async fn one_port_takes_keys_and_certificates() {
 
 #[tokio::test]
 async fn small_and_large_messages_pass_in_both_directions_and_in_order() {
-    let room = |config| LinkConfig { send_queue: 64 << 20, ..config };
+    let room = |config| LinkConfig { send_queue: 64 << 20, drain: Duration::from_secs(60), ..config };
     for (mut client, mut server) in pairs(room).await {
         let lengths = [16, 4096, 20_000, 8, 65_532, 4100, 12];
         let sent: Vec<_> = (0..700).map(|n| message(n, lengths[n % lengths.len()])).collect();

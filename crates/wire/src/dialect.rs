@@ -47,6 +47,13 @@ impl Dialect {
         matches!(self, Self::Rsplib)
     }
 
+    /// Whether registrars tell each other which identity registered an element. The reference implementation knows no
+    /// identities.
+    #[must_use]
+    pub const fn tells_owners(self) -> bool {
+        matches!(self, Self::Rfc)
+    }
+
     /// Whether, of two registrars that both try to take over a dead one, `own` must yield to `other`: to the larger
     /// identifier by RFC 5353 §3.5.1, to the smaller one in the reference implementation.
     #[must_use]

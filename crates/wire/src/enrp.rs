@@ -9,6 +9,7 @@ use crate::cause::OperationError;
 use crate::element::{PoolElement, ServerInformation};
 use crate::handle::PoolHandle;
 use crate::identifier::ServerId;
+use crate::owner::ElementOwner;
 
 /// The 8-bit message types (RFC 5353, figure 1).
 pub(crate) mod message_type {
@@ -93,7 +94,23 @@ pub struct PoolEntry<'a> {
     /// The pool.
     pub pool_handle: PoolHandle<'a>,
     /// One or more of its elements.
-    pub elements: Vec<PoolElement>,
+    pub elements: Vec<TableElement<'a>>,
+}
+
+/// An element in a [`PoolEntry`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableElement<'a> {
+    /// The element.
+    pub element: PoolElement,
+    /// Whose it is, where the sender knows and tells: an extension.
+    pub owner: Option<ElementOwner<'a>>,
+}
+
+/// An element of nobody in particular.
+impl From<PoolElement> for TableElement<'_> {
+    fn from(element: PoolElement) -> Self {
+        Self { element, owner: None }
+    }
 }
 
 /// ENRP_HANDLE_UPDATE (§2.4): an element was added, changed or removed by its home.
@@ -107,6 +124,8 @@ pub struct HandleUpdate<'a> {
     pub pool_handle: PoolHandle<'a>,
     /// The element.
     pub element: PoolElement,
+    /// Whose it is, where the sender knows and tells: an extension.
+    pub owner: Option<ElementOwner<'a>>,
 }
 
 /// What a [`HandleUpdate`] asks for (§2.4).

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::cause::ErrorCause;
+use crate::dialect::Dialect;
 use crate::error::{DecodeError, DecodeReason};
 use crate::reader::Reader;
 
@@ -75,6 +76,10 @@ parameter_types! {
     /// An extension of the reference implementation: how many elements a resolution may return, 32 bits. Its action
     /// bits say "skip", so others ignore it.
     HANDLE_RESOLUTION_OPTION = 0x803f, "Handle Resolution option";
+    /// An extension of this implementation: the identity that registered the element before it, 1 to 255 bytes of UTF-8; see
+    /// [`ElementOwner`](crate::ElementOwner). The number is in the space that IANA has not assigned (RFC 5354 §5.1), and its action
+    /// bits say "skip", which is what happens to it wherever else it stands.
+    ELEMENT_OWNER = 0x8040, "Element Owner";
 }
 
 impl ParameterType {
@@ -177,11 +182,18 @@ impl<'a> Parameter<'a> {
 /// A list of parameters, up to the end of what encloses it.
 pub(crate) struct Parameters<'a> {
     rest: Reader<'a>,
+    /// Whether owners of elements are looked for.
+    owners: bool,
 }
 
 impl<'a> Parameters<'a> {
     pub(crate) const fn new(rest: Reader<'a>) -> Self {
-        Self { rest }
+        Self { rest, owners: false }
+    }
+
+    /// The same list with the owners of elements in it, if the dialect has them. Without, they are skipped.
+    pub(crate) const fn with_owners(self, dialect: Dialect) -> Self {
+        Self { owners: dialect.tells_owners(), ..self }
     }
 
     /// Where the list goes on.
@@ -212,7 +224,8 @@ impl<'a> Parameters<'a> {
         unrecognized: &mut Vec<ErrorCause<'a>>,
     ) -> Result<Option<Parameter<'a>>, DecodeError> {
         while let Some(found) = self.next_tlv()? {
-            if found.parameter.is_known() {
+            if found.parameter.is_known() && (self.owners || found.parameter != ParameterType::ELEMENT_OWNER)
+            {
                 return Ok(Some(found));
             }
             match found.parameter.unknown_action() {

@@ -134,7 +134,7 @@ fn render_enrp(message: &enrp::Message<'_>) -> String {
         Enrp::HandleTableResponse(m) => {
             for entry in &m.entries {
                 out += &handle(&entry.pool_handle);
-                out.extend(entry.elements.iter().map(element));
+                out.extend(entry.elements.iter().map(|listed| element(&listed.element)));
             }
         }
         Enrp::HandleUpdate(m) => {

@@ -77,8 +77,11 @@ proptest! {
             .prop_flat_map(|d| (Just(d), prop::collection::vec(strategies::element(d), 1..4))),
         handle in strategies::pool_handle(),
         policy in strategies::policy(),
+        owners in prop::collection::vec(strategies::owner(), 4),
         flag: bool,
     ) {
+        // A dialect without owners leaves them out.
+        let told = |i: usize| owners[i].clone().filter(|_| dialect.tells_owners());
         let elements_encoded: Vec<_> = elements.iter().map(|element| {
             let mut buffer = BytesMut::new();
             element.encode(dialect, &mut buffer).expect("it fits");
@@ -106,11 +109,14 @@ proptest! {
         let mut response = enrp::TableResponseWriter::start(dialect, &mut buffer, 1.into(), 2.into());
         for (i, element) in elements_encoded.iter().enumerate() {
             let element = EncodedElement::new(element);
-            let added = if i == 0 { response.pool(&handle, element) } else { response.element(element) };
+            let owner = owners[i].as_ref();
+            let added = if i == 0 { response.pool(&handle, element, owner) } else { response.element(element, owner) };
             prop_assert!(added);
         }
         response.finish(flag).expect("it fits");
-        let entry = enrp::PoolEntry { pool_handle: handle.clone(), elements: elements.clone() };
+        let listed = elements.iter().enumerate();
+        let listed = listed.map(|(i, element)| enrp::TableElement { element: element.clone(), owner: told(i) });
+        let entry = enrp::PoolEntry { pool_handle: handle.clone(), elements: listed.collect() };
         let body = enrp::HandleTableResponse { rejected: false, more: flag, entries: vec![entry] };
         let body = enrp::Body::HandleTableResponse(body);
         let message = enrp::Message { sender: 1.into(), receiver: 2.into(), body };
@@ -118,12 +124,14 @@ proptest! {
 
         let (mut buffer, action) = (BytesMut::new(), enrp::UpdateAction::Delete);
         let element = EncodedElement::new(&elements_encoded[0]);
-        enrp::encode_handle_update(dialect, &mut buffer, 1.into(), action, &handle, element).expect("it fits");
+        enrp::encode_handle_update(dialect, &mut buffer, 1.into(), action, &handle, element, owners[0].as_ref())
+            .expect("it fits");
         let body = enrp::Body::HandleUpdate(enrp::HandleUpdate {
             action,
             takeover_suggested: false,
             pool_handle: handle,
             element: elements[0].clone(),
+            owner: told(0),
         });
         let message = enrp::Message { sender: 1.into(), receiver: 0.into(), body };
         prop_assert_eq!(Hex(&buffer), Hex(&encoded(&message, dialect)));
@@ -139,7 +147,7 @@ proptest! {
     fn no_parameters_make_a_decoder_panic(
         message_type in 1u8..15,
         parameters in prop::collection::vec(
-            (prop_oneof![0u16..0x12, Just(0x803f), any::<u16>()], prop::collection::vec(any::<u8>(), 0..40)), 0..6),
+            (prop_oneof![0u16..0x12, Just(0x803f), Just(0x8040), any::<u16>()], prop::collection::vec(any::<u8>(), 0..40)), 0..6),
     ) {
         let mut bytes = vec![message_type, 0, 0, 0];
         for (kind, value) in parameters {

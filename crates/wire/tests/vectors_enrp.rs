@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use rserpool_wire::enrp::{
     Body, ErrorReport, HandleTableRequest, HandleTableResponse, HandleUpdate, InitTakeover, InitTakeoverAck,
-    ListResponse, PoolEntry, Presence, TakeoverServer, UpdateAction,
+    ListResponse, PoolEntry, Presence, TableElement, TakeoverServer, UpdateAction, decode,
 };
 use rserpool_wire::{
-    CauseCode, ErrorCause, PeIdentifier, Policy, PoolElement, RegistrationLife, ServerId, ServerInformation,
-    Transport, TransportUse,
+    CauseCode, Dialect, ElementOwner, ErrorCause, ParameterType, PeIdentifier, Policy, PoolElement,
+    RegistrationLife, ServerId, ServerInformation, Transport, TransportUse, UnknownAction,
 };
 use support::{check_enrp, hex};
 
@@ -100,8 +100,8 @@ fn handle_table_response() {
             0008 0008 00000001
     ");
     let entries = vec![
-        PoolEntry { pool_handle: "echo".into(), elements: vec![element(1), element(2)] },
-        PoolEntry { pool_handle: "x".into(), elements: vec![element(1)] },
+        PoolEntry { pool_handle: "echo".into(), elements: vec![element(1).into(), element(2).into()] },
+        PoolEntry { pool_handle: "x".into(), elements: vec![element(1).into()] },
     ];
     let response = HandleTableResponse { rejected: false, more: true, entries };
     check_enrp(&bytes, SENDER, RECEIVER, Body::HandleTableResponse(response));
@@ -131,9 +131,86 @@ fn handle_update() {
                 0008 0008 00000001
         "));
         let (pool_handle, element) = ("echo".into(), element(1));
-        let body = Body::HandleUpdate(HandleUpdate { action, takeover_suggested, pool_handle, element });
-        check_enrp(&bytes, SENDER, 0, body);
+        let update = HandleUpdate { action, takeover_suggested, pool_handle, element, owner: None };
+        check_enrp(&bytes, SENDER, 0, Body::HandleUpdate(update));
     }
+}
+
+const UPDATE_OF_PE_A: &str = "
+    04 00 0048 1a2b3c4d 00000000 0000 0000
+    0009 0008 65 63 68 6f
+    000a 0028 00000001 1a2b3c4d 0000001e
+        0005 0010 0050 0000 0001 0008 c0000201
+        0008 0008 00000001
+    8040 0008 70 65 2d 61       ; Element Owner: pe-a
+";
+
+/// An extension: the owner stands behind the element, which is the same with and without it.
+#[test]
+fn handle_update_with_owner() {
+    let (pool_handle, owner) = ("echo".into(), ElementOwner::new("pe-a"));
+    let (action, takeover_suggested, element) = (UpdateAction::Add, false, element(1));
+    let update = HandleUpdate { action, takeover_suggested, pool_handle, element, owner };
+    check_enrp(&hex(UPDATE_OF_PE_A), SENDER, 0, Body::HandleUpdate(update));
+}
+
+#[test]
+fn handle_table_response_with_owners() {
+    let bytes = hex("
+        03 00 0071
+        1a2b3c4d 5e6f7081
+        0009 0008 65 63 68 6f
+        000a 0028 00000001 1a2b3c4d 0000001e
+            0005 0010 0050 0000 0001 0008 c0000201
+            0008 0008 00000001
+        8040 0008 70 65 2d 61
+        000a 0028 00000002 1a2b3c4d 0000001e
+            0005 0010 0050 0000 0001 0008 c0000201
+            0008 0008 00000001
+        8040 0005 62 000000
+    ");
+    let listed = |identifier, owner: &'static str| TableElement {
+        element: element(identifier),
+        owner: ElementOwner::new(owner),
+    };
+    let elements = vec![listed(1, "pe-a"), listed(2, "b")];
+    let entries = vec![PoolEntry { pool_handle: "echo".into(), elements }];
+    let response = HandleTableResponse { rejected: false, more: false, entries };
+    check_enrp(&bytes, SENDER, RECEIVER, Body::HandleTableResponse(response));
+}
+
+/// RFC 5354 §3: whoever does not know the type skips it and says nothing, and so does whoever has no use for it.
+#[test]
+fn owners_are_skipped_by_those_who_do_not_know_them() {
+    assert_eq!(ParameterType::ELEMENT_OWNER.unknown_action(), UnknownAction::Skip);
+    let bytes = hex(UPDATE_OF_PE_A);
+    let decoded = decode(&bytes, Dialect::Rsplib).expect("well-formed");
+    assert_eq!(decoded.unrecognized, []);
+    let Body::HandleUpdate(update) = decoded.message.body else { panic!("{:?}", decoded.message) };
+    assert_eq!(update.owner, None);
+    // In a presence there is no element that it could be of.
+    let bytes = hex("01 00 0014 1a2b3c4d 5e6f7081 8040 0008 70 65 2d 61");
+    let presence = Presence { reply_required: false, checksum: None, information: None };
+    let decoded = decode(&bytes, Dialect::Rfc).expect("well-formed");
+    assert_eq!((decoded.message.body, decoded.unrecognized), (Body::Presence(presence), vec![]));
+}
+
+#[test]
+fn an_owner_is_one_identity_of_one_element() {
+    let whole = "04 00 00ff 1a2b3c4d 00000000 0000 0000 0009 0008 65 63 68 6f";
+    let element =
+        "000a 0028 00000001 1a2b3c4d 0000001e 0005 0010 0050 0000 0001 0008 c0000201 0008 0008 00000001";
+    let long = format!("8040 0104 {}", "61".repeat(256));
+    for wrong in ["8040 0004", "8040 0005 ff 000000", "8040 0005 61 000000 8040 0005 62 000000", &long] {
+        let mut bytes = hex(&format!("{whole} {element} {wrong}"));
+        let length = u16::try_from(bytes.len()).expect("short").to_be_bytes();
+        bytes[2..4].copy_from_slice(&length);
+        let error = decode(&bytes, Dialect::Rfc).expect_err(wrong);
+        let cause = error.cause(&bytes).expect("a cause");
+        assert_eq!(cause.code, CauseCode::INVALID_VALUES, "{wrong}: {error}");
+    }
+    let orphan = hex("03 00 0020 1a2b3c4d 5e6f7081 0009 0008 65 63 68 6f 8040 0008 70 65 2d 61");
+    assert!(decode(&orphan, Dialect::Rfc).is_err(), "an owner of nothing");
 }
 
 #[test]

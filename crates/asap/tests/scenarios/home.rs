@@ -234,6 +234,9 @@ fn an_element_that_knows_its_registrars_by_name_listens_to_no_others() {
     let other = pe.inbound(PeerIdentity::Authenticated("pe-b".into()));
     pe.keep_alive(other, 8, true);
     assert!(!pe.is_up(other) && pe.is_up(home));
+    // Whoever has the element's key has no name.
+    let keyed = pe.inbound(PeerIdentity::Keyed("pe-a".into()));
+    assert!(!pe.is_up(keyed));
     let link = pe.inbound(PeerIdentity::Authenticated("registrar-2".into()));
     pe.keep_alive(link, 8, true);
     assert_eq!(pe.machine.home(), Some(ServerId(8)));

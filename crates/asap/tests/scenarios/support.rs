@@ -357,7 +357,7 @@ impl<M: Machine<Event: Debug>> Driver<M> {
     pub(crate) fn drain(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Connect { link, protocol, remote } => {
+                Output::Connect { link, protocol, remote, .. } => {
                     assert_eq!(protocol, Protocol::Asap);
                     self.connecting.push((link, remote));
                 }

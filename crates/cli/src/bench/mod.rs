@@ -52,7 +52,7 @@ enum Operation {
 
 #[derive(Debug, Args)]
 struct Measurement {
-    /// The registrar, as tcp://HOST:PORT or tls://HOST:PORT
+    /// The registrar: tcp://HOST:PORT, sctp://HOST:PORT,HOST:PORT, and with TLS tls://… or sctp+tls://…
     #[arg(long, value_name = "URL")]
     registrar: Endpoint,
     /// How many connections

@@ -1,7 +1,7 @@
 //! ENRP messages as JSON (RFC 5353 §2).
 use bytes::BytesMut;
 use rserpool::wire::enrp::{Body, PoolEntry, UpdateAction, decode};
-use rserpool::wire::{DecodeError, Dialect, ServerId};
+use rserpool::wire::{DecodeError, Dialect, ElementOwner, PoolElement, ServerId};
 use serde_json::Value;
 
 use super::finish;
@@ -52,7 +52,7 @@ impl Fields {
                 self.put("action", action);
                 self.put("takeover_suggested", m.takeover_suggested);
                 values::put_pool_handle(&mut self.0, &m.pool_handle);
-                self.put("element", values::element(&m.element));
+                self.put("element", element(&m.element, m.owner.as_ref()));
             }
             Body::ListRequest => {}
             Body::ListResponse(m) => {
@@ -80,6 +80,16 @@ impl Fields {
 fn pool(entry: &PoolEntry<'_>) -> Value {
     let mut object = Object::new();
     values::put_pool_handle(&mut object, &entry.pool_handle);
-    object.insert("elements".into(), entry.elements.iter().map(values::element).collect());
+    let elements = entry.elements.iter().map(|listed| element(&listed.element, listed.owner.as_ref()));
+    object.insert("elements".into(), elements.collect());
     object.into()
+}
+
+/// The element, with whose it is where that is told.
+fn element(element: &PoolElement, owner: Option<&ElementOwner<'_>>) -> Value {
+    let mut value = values::element(element);
+    if let (Some(owner), Value::Object(fields)) = (owner, &mut value) {
+        fields.insert("owner".into(), owner.as_str().into());
+    }
+    value
 }

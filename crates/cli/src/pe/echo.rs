@@ -1,8 +1,12 @@
 //! The echo service: every byte comes back, and over SCTP every message.
-use rserpool::TimerProfile;
+use std::net::SocketAddr;
+
 use rserpool::machine::{Endpoint, Scheme};
+use rserpool::transport::LinkConfig;
 use rserpool::wire::Transport;
-use tokio::net::{TcpListener, TcpStream};
+use rserpool::{TimerProfile, TlsListener};
+use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::net::TcpListener;
 use tracing::debug;
 
 use crate::failure::Failure;
@@ -11,15 +15,24 @@ use crate::listening;
 /// The service, listening.
 pub(super) enum Echo {
     Tcp(TcpListener),
+    Tls(Box<TlsListener>),
     #[cfg(target_os = "linux")]
     Sctp(Box<rserpool::sctp::SctpListener>),
 }
 
 impl Echo {
-    /// Listens at `place`, as the user gave it by `--listen`: `HOST:PORT`, or the URL of an endpoint. Returns what to tell
-    /// registrars about it, with the real port.
-    pub(super) async fn listen(place: &str, timers: TimerProfile) -> Result<(Self, Transport), Failure> {
+    /// Listens at `place`, as the user gave it by `--listen`: `HOST:PORT`, or the URL of an endpoint; for TLS where there is a `tls`.
+    /// Returns what to tell registrars about it, with the real port.
+    pub(super) async fn listen(
+        place: &str,
+        timers: TimerProfile,
+        tls: Option<&LinkConfig>,
+    ) -> Result<(Self, Transport), Failure> {
         let failed = |error: String| Failure::new(format!("--listen {place}: {error}"));
+        if let Some(links) = tls {
+            let (listener, address) = listening::listen_secured(place, links).await?;
+            return Ok((Self::Tls(Box::new(listener)), address.into()));
+        }
         if !place.contains("://") {
             return Self::tcp(place).await;
         }
@@ -42,6 +55,7 @@ impl Echo {
     pub(super) async fn serve(self) {
         match self {
             Self::Tcp(listener) => serve(listener).await,
+            Self::Tls(listener) => match listening::accept_secured(*listener, serve_one).await {},
             #[cfg(target_os = "linux")]
             Self::Sctp(listener) => sctp::serve(&listener).await,
         }
@@ -50,18 +64,15 @@ impl Echo {
 
 /// Serves TCP for ever.
 pub(crate) async fn serve(listener: TcpListener) {
-    match listening::accept(listener, |stream, from| async move {
-        match echo(stream).await {
-            Ok(bytes) => debug!(%from, bytes, "client served"),
-            Err(error) => debug!(%from, %error, "connection broke"),
-        }
-    })
-    .await {}
+    match listening::accept(listener, serve_one).await {}
 }
 
-async fn echo(mut stream: TcpStream) -> std::io::Result<u64> {
-    let (mut read, mut write) = stream.split();
-    tokio::io::copy(&mut read, &mut write).await
+async fn serve_one(stream: impl AsyncRead + AsyncWrite, from: SocketAddr) {
+    let (mut read, mut write) = split(stream);
+    match tokio::io::copy(&mut read, &mut write).await {
+        Ok(bytes) => debug!(%from, bytes, "client served"),
+        Err(error) => debug!(%from, %error, "connection broke"),
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
-use rserpool::machine::Endpoint;
+use rserpool::machine::{Endpoint, Scheme};
+use rserpool::transport::LinkConfig;
 use rserpool::wire::{PeIdentifier, Policy, RegistrationLife, Transport};
 use rserpool::{ElementEvent, PoolElement, PoolElementBuilder, Status};
 use tokio::time::{Instant, interval_at};
@@ -18,6 +19,7 @@ use crate::arguments::{self, Registrars};
 use crate::failure::Failure;
 use crate::listening;
 use crate::output;
+use crate::security::ElementTls;
 use crate::shutdown::Shutdown;
 
 /// How often to say that the element is not registered yet.
@@ -28,7 +30,7 @@ const FIRST_REMINDER: Duration = Duration::from_secs(3);
 /// Register a service as an element of a pool, and keep it registered
 ///
 /// Prints `ready pe=ID service=URL` once it is registered; waits for registrars that are not there yet. SIGTERM
-/// deregisters it.
+/// deregisters it. With --service-tls users speak TLS with the service: --target need not know of that either.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("service").required(true).args(["echo", "target"])))]
 pub(crate) struct Arguments {
@@ -46,9 +48,9 @@ pub(crate) struct Arguments {
     /// How often to try the target [default: 1, fast: 0.2]
     #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, requires = "target")]
     check: Option<Duration>,
-    /// Where the echo service listens: HOST:PORT for TCP, or sctp://HOST:PORT; port 0 takes a free one [default: a free
-    /// port on all addresses]
-    #[arg(long, value_name = "HOST:PORT|URL", conflicts_with = "target")]
+    /// Where the echo service listens: HOST:PORT for TCP, or sctp://HOST:PORT; port 0 takes a free one. With --service-tls,
+    /// where TLS is spoken for --target too [default: a free port on all addresses]
+    #[arg(long, value_name = "HOST:PORT|URL")]
     listen: Option<String>,
     /// The policy of the pool, with this element's values: rr, wrr:W, rand, wrand:W, prio:P, lu:L, lud:L:D, plu:L:D, rlu:L
     #[arg(long, value_name = "SPEC", default_value_t)]
@@ -69,35 +71,54 @@ pub(crate) struct Arguments {
     /// whoever has a certificate of --tls-ca]
     #[arg(long = "registrar-name", value_name = "NAME", help_heading = "TLS", requires = "tls_ca")]
     registrar_names: Vec<String>,
+    #[command(flatten)]
+    tls: ElementTls,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
+    let Registrars { registrars, conventions, keys, .. } = &mut arguments.registrars;
+    let tls = arguments.tls.links(&arguments.pool, registrars, conventions.timers, keys)?;
     let mut shutdown = Shutdown::listen()?;
     match &arguments.target {
-        Some(target) => sidecar::run(&arguments, target, &mut shutdown).await,
-        None => echo(&arguments, &mut shutdown).await,
+        Some(target) => sidecar::run(&arguments, target, tls.as_ref(), &mut shutdown).await,
+        None => echo(&arguments, tls.as_ref(), &mut shutdown).await,
     }
 }
 
 /// Serves and stays registered until it is asked to end.
-async fn echo(arguments: &Arguments, shutdown: &mut Shutdown) -> Result<(), Failure> {
-    let place = arguments
-        .listen
-        .as_deref()
-        .unwrap_or_else(|| listening::everywhere(&arguments.registrars.registrars));
-    let (echo, transport) = Echo::listen(place, arguments.registrars.conventions.timers).await?;
+async fn echo(
+    arguments: &Arguments,
+    tls: Option<&LinkConfig>,
+    shutdown: &mut Shutdown,
+) -> Result<(), Failure> {
+    let timers = arguments.registrars.conventions.timers;
+    let (echo, transport) = Echo::listen(arguments.place(), timers, tls).await?;
     tokio::spawn(echo.serve());
     let element = tokio::select! {
         element = register(arguments.element(transport)?, &arguments.registrars) => element?,
         () = shutdown.requested() => return Ok(()),
     };
-    announce(&element)?;
+    arguments.announce(&element)?;
     shutdown.requested().await;
     element.deregister().await;
     Ok(())
 }
 
 impl Arguments {
+    /// Where to listen.
+    fn place(&self) -> &str {
+        self.listen.as_deref().unwrap_or_else(|| listening::everywhere(&self.registrars.registrars))
+    }
+
+    /// Says that the element is registered, and how its users reach it.
+    fn announce(&self, element: &PoolElement) -> Result<(), Failure> {
+        let service = match element.transport().socket_address() {
+            Some(address) if self.tls.service_tls => Endpoint::new(Scheme::Tls, address).to_string(),
+            _ => element.transport().to_string(),
+        };
+        output::ready([("pe", element.identifier().to_string()), ("service", service)])
+    }
+
     /// The element that serves there.
     fn element(&self, transport: impl Into<Transport>) -> Result<PoolElementBuilder, Failure> {
         let Registrars { registrars, interfaces, conventions, keys } = &self.registrars;
@@ -159,8 +180,4 @@ async fn register(builder: PoolElementBuilder, registrars: &Registrars) -> Resul
         }
         other => Err(Failure::new(format!("element {id} of pool {pool} is not registered: {other:?}"))),
     }
-}
-
-fn announce(element: &PoolElement) -> Result<(), Failure> {
-    output::ready([("pe", element.identifier().to_string()), ("service", element.transport().to_string())])
 }

@@ -30,11 +30,11 @@ const OFF: &str = "off";
 /// hands its elements over to a peer.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Arguments {
-    /// Serve elements and users there, as tcp://HOST:PORT or tls://HOST:PORT; 3863 and 3864 are the assigned ports, 0 takes
-    /// a free one; may be given several times
+    /// Serve elements and users there: tcp://HOST:PORT, sctp://HOST:PORT,HOST:PORT, and with TLS tls://… and sctp+tls://…; 3863
+    /// and, with TLS, 3864 are the assigned ports, 0 takes a free one; may be given several times
     #[arg(long, value_name = "URL", required_unless_present = "config")]
     asap: Vec<Endpoint>,
-    /// Serve other registrars there; 9901 and, for tls://, 9902 are the assigned ports [default: not at all, the registrar is
+    /// Serve other registrars there; 9901 and, with TLS, 9902 are the assigned ports [default: not at all, the registrar is
     /// alone]
     #[arg(long, value_name = "URL")]
     enrp: Option<Endpoint>,

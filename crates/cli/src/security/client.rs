@@ -12,24 +12,39 @@ use rserpool::transport::{
 use super::{for_nothing, identity, read, roots, secured};
 use crate::failure::Failure;
 
-/// How links to tls:// registrars are secured.
+/// How links to tls:// and sctp+tls:// registrars are secured.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ClientKeys {
-    /// The authorities (PEM) one of which a tls:// registrar's certificate must come from
+    /// The authorities (PEM) one of which a secured registrar's certificate must come from
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    tls_ca: Option<PathBuf>,
+    pub(super) tls_ca: Option<PathBuf>,
     /// The certificate (PEM) to show to registrars
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    tls_cert: Option<PathBuf>,
+    pub(super) tls_cert: Option<PathBuf>,
     /// The private key of that certificate (PEM)
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    tls_key: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
     /// Use the pre-shared key of this name in the place of certificates
     #[arg(long, value_name = "ID", help_heading = "TLS")]
-    psk_identity: Option<String>,
+    pub(super) psk_identity: Option<String>,
     /// The file with the pre-shared key, in a line identity:hex
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    psk_file: Option<PathBuf>,
+    pub(super) psk_file: Option<PathBuf>,
+    /// What they are for besides.
+    #[arg(skip)]
+    pub(super) service: Service,
+}
+
+/// What keys are for besides links to registrars: the connections between users and elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Service {
+    /// Nothing.
+    #[default]
+    None,
+    /// The user's end of them.
+    Used,
+    /// The element's end.
+    Served,
 }
 
 impl ClientKeys {
@@ -41,35 +56,47 @@ impl ClientKeys {
     ) -> Result<Option<Security>, Failure> {
         let endpoints: Vec<_> = registrars.iter().chain(own).collect();
         if !secured(&endpoints)? {
-            return self.first_flag().map_or(Ok(None), |flag| Err(for_nothing(flag, "--registrar")));
+            let unused = self.first_flag().filter(|_| self.service == Service::None);
+            return unused.map_or(Ok(None), |flag| Err(for_nothing(flag, "--registrar")));
         }
         let identity = identity(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         let roots = roots(self.tls_ca.as_ref())?;
-        // Whoever has taken an element over connects to it. It lets nobody in who does not prove who they are.
-        let server = identity.clone().zip(roots.clone()).map(|(identity, roots)| {
+        // Whoever has taken an element over connects to it. It lets nobody in who does not prove who they are: by certificate, or
+        // by knowing the key that the element has registered by.
+        let server = identity.zip(roots).map(|(identity, roots)| {
             let clients = ClientCertificates::Required(roots);
             let certificate = Some(ServerCertificate::Identity { identity, clients });
             ServerSecurity { certificate, psk: None }
         });
-        let client = match (self.key()?, roots) {
-            (Some(_), _) if identity.is_some() => {
-                let message = "--psk-identity and --tls-cert both say who this is: give one of them";
-                return Err(Failure::usage(message));
-            }
-            (Some(key), _) => ClientSecurity::Psk(key),
-            (None, Some(roots)) => ClientSecurity::Certificate { roots, identity },
-            (None, None) => {
-                return Err(Failure::usage(
-                    "a tls:// registrar needs --tls-ca, or --psk-identity and --psk-file: what is it to be verified by?",
-                ));
-            }
-        };
-        if let (Some(own), None) = (own, &server) {
-            let message =
-                format!("--asap {own} needs --tls-ca, --tls-cert and --tls-key: registrars connect there");
+        let client = self.client("a tls:// registrar needs", "is it")?;
+        if let (Some(own), None, ClientSecurity::Certificate { .. }) = (own, &server, &client) {
+            let message = format!(
+                "--asap {own} needs --tls-ca, --tls-cert and --tls-key, or a pre-shared key: registrars connect there"
+            );
             return Err(Failure::usage(message));
         }
         read("TLS", Security::new(SecurityConfig { client: Some(client), server })).map(Some)
+    }
+
+    /// How others are verified, and shown who this is; `needs` and `verified` say what for if nothing is there.
+    pub(super) fn client(&self, needs: &str, verified: &str) -> Result<ClientSecurity, Failure> {
+        let identity = identity(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        match (self.key()?, roots(self.tls_ca.as_ref())?) {
+            // The certificate of a service is for its users.
+            (Some(_), _) if identity.is_some() && self.service != Service::Served => {
+                Err(Failure::usage("--psk-identity and --tls-cert both say who this is: give one of them"))
+            }
+            (Some(key), _) => Ok(ClientSecurity::Psk(key)),
+            (None, Some(roots)) => Ok(ClientSecurity::Certificate { roots, identity }),
+            (None, None) => Err(Failure::usage(format!(
+                "{needs} --tls-ca, or --psk-identity and --psk-file: what {verified} to be verified by?"
+            ))),
+        }
+    }
+
+    /// Whether others have to show certificates.
+    pub(super) const fn verifies_names(&self) -> bool {
+        self.psk_identity.is_none()
     }
 
     /// The pre-shared key, where the flags name one.
@@ -86,6 +113,8 @@ impl ClientKeys {
                 keys.key(identity).ok_or_else(missing).map(Some)
             }
             (Some(_), None) => Err(Failure::usage("--psk-identity needs --psk-file: where is the key?")),
+            // The keys of users.
+            (None, Some(_)) if self.service == Service::Served => Ok(None),
             (None, Some(_)) => {
                 Err(Failure::usage("--psk-file needs --psk-identity: which of the keys is it?"))
             }
@@ -94,7 +123,7 @@ impl ClientKeys {
     }
 
     fn first_flag(&self) -> Option<&'static str> {
-        let Self { tls_ca, tls_cert, tls_key, psk_identity, psk_file } = self;
+        let Self { tls_ca, tls_cert, tls_key, psk_identity, psk_file, service: _ } = self;
         let flags = [
             ("--tls-ca", tls_ca.is_some()),
             ("--tls-cert", tls_cert.is_some()),

@@ -1,10 +1,11 @@
-//! Keys and certificates on the command line: flags to the settings of `tls://` links, and what they must have of each other.
+//! Keys and certificates on the command line: flags to the settings of secured links, and what they must have of each other.
 //!
 //! A command whose endpoints are all `tcp://` takes none of these flags, and one with a `tls://` endpoint has no other: that
 //! somebody believes a link to be secured that is not is the mistake to be kept from happening.
 mod client;
 mod diagnosis;
 mod server;
+mod service;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use rserpool::transport::{SecurityError, TlsIdentity, TlsRoots};
 pub(crate) use self::client::ClientKeys;
 pub(crate) use self::diagnosis::diagnose;
 pub(crate) use self::server::{Secured, ServerKeys};
+pub(crate) use self::service::{ElementTls, UserTls};
 use crate::failure::Failure;
 
 /// Whether the endpoints are secured, all or none of them: a failure of one must not lead to a less secure one
@@ -23,7 +25,7 @@ fn secured(endpoints: &[&Endpoint]) -> Result<bool, Failure> {
     let of = |secured: bool| endpoints.iter().find(|endpoint| endpoint.scheme().is_secured() == secured);
     match (of(true), of(false)) {
         (Some(secured), Some(plain)) => Err(Failure::usage(format!(
-            "{secured} is secured and {plain} is not: write tls:// for all endpoints, or for none"
+            "{secured} is secured and {plain} is not: write tls:// or sctp+tls:// for all endpoints, or for none"
         ))),
         (secured, _) => Ok(secured.is_some()),
     }
@@ -32,7 +34,7 @@ fn secured(endpoints: &[&Endpoint]) -> Result<bool, Failure> {
 /// Refuses flags that would be without effect.
 fn for_nothing(flag: &str, endpoint: &str) -> Failure {
     Failure::usage(format!(
-        "{flag} is for TLS, but there is no tls:// endpoint: write {endpoint} tls://HOST:PORT"
+        "{flag} is for TLS, but there is no tls:// or sctp+tls:// endpoint: write {endpoint} tls://HOST:PORT"
     ))
 }
 

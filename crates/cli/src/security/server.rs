@@ -17,10 +17,10 @@ use tracing::{error, info, warn};
 use super::{for_nothing, identity, read, roots, secured};
 use crate::failure::Failure;
 
-/// How a registrar with tls:// endpoints is secured; SIGHUP reads the files again.
+/// How a registrar with tls:// or sctp+tls:// endpoints is secured; SIGHUP reads the files again.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServerKeys {
-    /// The certificate (PEM) of a registrar with tls:// endpoints, for the names and addresses that it is reached by
+    /// The certificate (PEM) of a registrar with tls:// or sctp+tls:// endpoints, for the names and addresses that it is reached by
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The private key of that certificate (PEM)

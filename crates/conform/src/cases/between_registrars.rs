@@ -202,7 +202,8 @@ async fn unsolicited_table(tester: Tester) -> Verdict {
     let (mut peer, pool) = (tester.peer().await?, tester.pool());
     let element = PoolElement { home: peer.id, ..tester.element() };
     tester.note(&pool, element.identifier);
-    let entry = rserpool_wire::enrp::PoolEntry { pool_handle: pool.borrowed(), elements: vec![element] };
+    let entry =
+        rserpool_wire::enrp::PoolEntry { pool_handle: pool.borrowed(), elements: vec![element.into()] };
     let response =
         rserpool_wire::enrp::HandleTableResponse { rejected: false, more: false, entries: vec![entry] };
     peer.send(Body::HandleTableResponse(response));

@@ -391,8 +391,10 @@ async fn endless(tester: Tester) -> Verdict {
 }
 
 async fn asap_transport(tester: Tester) -> Verdict {
-    if tester.session.target.asap.scheme() != Scheme::Sctp {
-        return Err(Problem::skipped("needs --asap sctp://…: elsewhere the source says nothing"));
+    if !matches!(tester.session.target.asap.scheme(), Scheme::Sctp | Scheme::SctpTls) {
+        return Err(Problem::skipped(
+            "needs --asap sctp://… or sctp+tls://…: elsewhere the source says nothing",
+        ));
     }
     let (mut peer, mut probe) = (tester.peer().await?, tester.probe().await?);
     let element = tester.element();

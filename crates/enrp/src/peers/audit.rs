@@ -88,9 +88,9 @@ impl Peers {
         }
         let (mut received, mut clean) = (0, true);
         for entry in response.entries {
-            for element in entry.elements {
+            for listed in entry.elements {
                 received += 1;
-                clean &= self.enter(core, service, now, Source::Owner(server), &entry.pool_handle, element);
+                clean &= self.enter(core, service, now, Source::Owner(server), &entry.pool_handle, listed);
             }
         }
         if let Some(audit) = self.audits.peers.get_mut(&server) {
@@ -112,7 +112,7 @@ impl Peers {
             if let Some(view) = core.handlespace.element(key) {
                 let pool_handle = view.pool_handle().into_owned();
                 core.handlespace.remove(key);
-                service.disown(key);
+                core.owners.forget(key);
                 service.pool_changed(core, now, &pool_handle);
             }
         }

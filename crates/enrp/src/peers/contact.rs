@@ -106,7 +106,7 @@ impl Peers {
         let linked = contact.server.is_some_and(|server| core.links.route(server).is_some());
         if contact.link.is_none() && !linked && !contact.is_own {
             contact.dialled = Some(now);
-            contact.link = Some(core.open(Protocol::Enrp, contact.endpoint.clone()));
+            contact.link = Some(core.open(Protocol::Enrp, contact.endpoint.clone(), None));
             core.timers.cancel(Timer::Dial(number));
         }
     }

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rserpool_handlespace::ElementKey;
 use rserpool_machine::Timers;
-use rserpool_wire::ServerId;
 use rserpool_wire::enrp::{Body, HandleUpdate, UpdateAction};
+use rserpool_wire::{ElementOwner, ServerId};
 
 use super::Peers;
 use crate::core::{Core, Phase, Timer};
@@ -67,7 +67,8 @@ impl Peers {
                 self.handover.offers += 1;
                 self.handover.offered.insert(key);
                 let action = UpdateAction::Add;
-                let offer = HandleUpdate { action, takeover_suggested: true, pool_handle, element };
+                let owner = core.owners.told(key).map(ElementOwner::into_owned);
+                let offer = HandleUpdate { action, takeover_suggested: true, pool_handle, element, owner };
                 send_offer(core, peer, offer);
             }
         }
@@ -87,8 +88,11 @@ impl Peers {
     }
 }
 
-fn send_offer(core: &mut Core, peer: ServerId, offer: HandleUpdate<'_>) {
+fn send_offer(core: &mut Core, peer: ServerId, mut offer: HandleUpdate<'_>) {
     if let Some(link) = core.links.route(peer) {
+        if !core.links.is_proven(link) {
+            offer.owner = None;
+        }
         core.send_enrp(link, peer, Body::HandleUpdate(offer));
     }
 }

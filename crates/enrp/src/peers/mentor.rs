@@ -168,9 +168,9 @@ impl Peers {
             return self.mentor_failed(core, service, now, link);
         }
         for entry in response.entries {
-            for element in entry.elements {
+            for listed in entry.elements {
                 let source = Source::Mentor(sender);
-                self.enter(core, service, now, source, &entry.pool_handle, element);
+                self.enter(core, service, now, source, &entry.pool_handle, listed);
             }
         }
         if response.more {

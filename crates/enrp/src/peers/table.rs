@@ -56,15 +56,17 @@ impl Peers {
         }
         let mut cursor = started.unwrap_or_default();
         let (dialect, own) = (core.dialect(), core.id());
+        let tells_owners = core.links.is_proven(link);
         let mut more = false;
-        let part = core.encode(|handlespace, buffer| {
+        let part = core.encode(|handlespace, owners, buffer| {
             let mut response = TableResponseWriter::start(dialect, buffer, own, requester);
             let owner = own_children_only.then_some(own);
             more = handlespace.next_part(&mut cursor, owner, |first_of_pool, element| {
+                let owner = owners.told(element.key()).filter(|_| tells_owners);
                 if first_of_pool {
-                    response.pool(&element.pool_handle(), element.encoded())
+                    response.pool(&element.pool_handle(), element.encoded(), owner.as_ref())
                 } else {
-                    response.element(element.encoded())
+                    response.element(element.encoded(), owner.as_ref())
                 }
             });
             response.finish(more)

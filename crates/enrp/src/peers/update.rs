@@ -12,10 +12,16 @@
 //!   it, and so does whoever it registered at lately: a probe decides. If we have a link, we claim it if we go first, else
 //!   keep it until claimed.
 //!   An element that belongs to a third registrar which lives is left to that one.
+//!
+//! With an element comes the identity that registered it, from registrars that tell (`owners`). Where it does not come, what was
+//! known of it stays. That it is another one than before, only the home says that the element had before: a registrar that does not
+//! know an element lets anybody register it, and nobody else's copy shall follow that. Such copies differ until one of the
+//! two elements ends.
+use std::sync::Arc;
 use std::time::Instant;
 
 use rserpool_handlespace::{Change, ElementKey, Registered};
-use rserpool_wire::enrp::{HandleUpdate, UpdateAction};
+use rserpool_wire::enrp::{HandleUpdate, TableElement, UpdateAction};
 use rserpool_wire::{PoolElement, PoolHandle, ServerId};
 
 use super::Peers;
@@ -43,14 +49,18 @@ impl Peers {
         sender: ServerId,
         update: HandleUpdate<'_>,
     ) {
-        let HandleUpdate { action, takeover_suggested, pool_handle, element } = update;
+        let HandleUpdate { action, takeover_suggested, pool_handle, element, owner } = update;
+        let listed = TableElement { element, owner };
         let followed = match action {
-            UpdateAction::Delete => self.follow_removal(core, service, now, sender, &pool_handle, &element),
-            UpdateAction::Add if element.home != sender => false,
-            UpdateAction::Add if takeover_suggested && core.phase == Phase::Ready => {
-                self.take_offered(core, service, now, &pool_handle, element)
+            UpdateAction::Delete => {
+                self.follow_removal(core, service, now, sender, &pool_handle, &listed.element)
             }
-            UpdateAction::Add => self.follow_addition(core, service, now, sender, &pool_handle, element),
+            UpdateAction::Add if listed.element.home != sender => false,
+            UpdateAction::Add if takes_away(core, &pool_handle, &listed) => false,
+            UpdateAction::Add if takeover_suggested && core.phase == Phase::Ready => {
+                self.take_offered(core, service, now, &pool_handle, listed)
+            }
+            UpdateAction::Add => self.follow_addition(core, service, now, sender, &pool_handle, &listed),
         };
         let counter = if followed {
             &mut core.statistics.updates_accepted
@@ -67,17 +77,17 @@ impl Peers {
         now: Instant,
         sender: ServerId,
         pool_handle: &PoolHandle<'_>,
-        element: PoolElement,
+        listed: &TableElement<'_>,
     ) -> bool {
         if core.phase == Phase::Ready
-            && let Some(key) = core.handlespace.find(pool_handle.as_bytes(), element.identifier)
+            && let Some(key) = core.handlespace.find(pool_handle.as_bytes(), listed.element.identifier)
             && let Some(contested) = service.fresh_claim(core, now, key)
             && (!contested || goes_first(core, sender))
         {
             service.claim(core, now, key);
             return false;
         }
-        self.store(core, service, now, pool_handle, &element).is_some()
+        self.store(core, service, now, pool_handle, listed).is_some()
     }
 
     fn follow_removal(
@@ -94,7 +104,7 @@ impl Peers {
             None => true,
             Some(key) if home_of(core, key) == Some(sender) => {
                 core.handlespace.remove(key);
-                service.disown(key);
+                core.owners.forget(key);
                 service.pool_changed(core, now, pool_handle);
                 true
             }
@@ -109,10 +119,10 @@ impl Peers {
         service: &mut Service,
         now: Instant,
         pool_handle: &PoolHandle<'_>,
-        mut element: PoolElement,
+        mut listed: TableElement<'_>,
     ) -> bool {
-        element.home = core.id();
-        let Some(key) = self.store(core, service, now, pool_handle, &element) else { return false };
+        listed.element.home = core.id();
+        let Some(key) = self.store(core, service, now, pool_handle, &listed) else { return false };
         core.statistics.handovers_taken += 1;
         core.announce_update(UpdateAction::Add, key);
         true
@@ -126,12 +136,13 @@ impl Peers {
         now: Instant,
         source: Source,
         pool_handle: &PoolHandle<'_>,
-        element: PoolElement,
+        listed: TableElement<'_>,
     ) -> bool {
+        let element = &listed.element;
         let known = core.handlespace.find(pool_handle.as_bytes(), element.identifier);
         let known = known.and_then(|key| Some((key, home_of(core, key)?)));
         let accepted = match (source, known) {
-            _ if element.home.is_none() => false,
+            _ if element.home.is_none() || takes_away(core, pool_handle, &listed) => false,
             (Source::Owner(owner), _) if element.home != owner => false,
             (_, None) => true,
             // What is here already came from its home directly, which is newer than what others know of it.
@@ -147,19 +158,19 @@ impl Peers {
             }
             (Source::Owner(owner), Some((_, home))) => home == owner || !self.lives(core, home),
         };
-        let stored = accepted && self.store(core, service, now, pool_handle, &element).is_some();
+        let stored = accepted && self.store(core, service, now, pool_handle, &listed).is_some();
         core.statistics.updates_refused += u64::from(!stored);
         stored
     }
 
-    /// Stores an element, and starts or stops watching it as it becomes or ceases to be ours.
+    /// Stores an element and whose it is, and starts or stops watching it as it becomes or ceases to be ours.
     fn store(
         &mut self,
         core: &mut Core,
         service: &mut Service,
         now: Instant,
         pool_handle: &PoolHandle<'_>,
-        element: &PoolElement,
+        TableElement { element, owner }: &TableElement<'_>,
     ) -> Option<ElementKey> {
         let is_new = core.handlespace.find(pool_handle.as_bytes(), element.identifier).is_none();
         if pool_handle.as_bytes().len() > core.config.limits.handle_length
@@ -168,6 +179,9 @@ impl Peers {
             return None;
         }
         let Registered { key, change } = core.handlespace.register(pool_handle, element).ok()?;
+        if let Some(owner) = owner {
+            core.owners.claim(key, owner.as_str());
+        }
         let own = core.id();
         let was_ours = matches!(change, Change::Updated { previous_home } if previous_home == own);
         if element.home == own {
@@ -190,6 +204,16 @@ impl Peers {
         let active = self.list.get(server).is_some_and(|peer| peer.state != PeerState::Inactive);
         active && core.links.route(server).is_some()
     }
+}
+
+/// Whether the element would come to another owner by coming to another home.
+fn takes_away(core: &Core, pool_handle: &PoolHandle<'_>, listed: &TableElement<'_>) -> bool {
+    let TableElement { element, owner } = listed;
+    let known = core.handlespace.find(pool_handle.as_bytes(), element.identifier);
+    known.is_some_and(|key| {
+        let of_another = |known: &Arc<str>| owner.as_ref().is_some_and(|told| told.as_str() != &**known);
+        core.owners.of(key).is_some_and(of_another) && home_of(core, key) != Some(element.home)
+    })
 }
 
 fn home_of(core: &Core, key: ElementKey) -> Option<ServerId> {

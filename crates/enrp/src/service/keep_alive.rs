@@ -15,6 +15,7 @@ use rserpool_wire::asap::{DeregistrationResponse, EndpointKeepAlive, EndpointKee
 use rserpool_wire::enrp::UpdateAction;
 
 use super::Service;
+use super::ownership::learn_owner;
 use crate::core::{Core, Phase, Timer};
 use crate::event::RemovalReason;
 use crate::links::Party;
@@ -59,8 +60,16 @@ struct Watch {
 #[derive(Debug, Default)]
 struct LinkElements {
     keys: BTreeSet<ElementKey>,
-    /// The ASAP transport that this registrar connected to.
-    opened_to: Option<Endpoint>,
+    /// What this registrar connected to.
+    opened_to: Option<Place>,
+}
+
+/// Where an element is reached by registrars, and whose it is, where that is known. Whoever names the ASAP transport of somebody
+/// else's element shares no link with that.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Place {
+    pub(super) endpoint: Endpoint,
+    pub(super) owner: Option<Arc<str>>,
 }
 
 /// All owned elements.
@@ -69,7 +78,7 @@ pub(super) struct Supervision {
     watches: HashMap<ElementKey, Watch>,
     links: HashMap<LinkId, LinkElements>,
     /// The links opened to ASAP transports.
-    opened: HashMap<Endpoint, LinkId>,
+    opened: HashMap<Place, LinkId>,
     /// Elements to be probed, in the order of their tickets.
     queue: BTreeMap<u64, ElementKey>,
     next_ticket: u64,
@@ -150,8 +159,8 @@ impl Supervision {
         of_link.keys.remove(&key);
         if of_link.keys.is_empty() {
             let ended = self.links.remove(&link);
-            if let Some(endpoint) = ended.and_then(|ended| ended.opened_to) {
-                self.opened.remove(&endpoint);
+            if let Some(place) = ended.and_then(|ended| ended.opened_to) {
+                self.opened.remove(&place);
                 core.close(link);
             }
         }
@@ -292,17 +301,17 @@ impl Service {
     }
 
     fn probe(&mut self, core: &mut Core, now: Instant, key: ElementKey, home: bool) {
-        let Some(endpoint) = asap_endpoint(core, key) else {
+        let Some(place) = asap_place(core, key) else {
             self.supervision.set_state(key, State::Detached);
             core.timers.arm(Timer::KeepAlive(key), now + core.config.timers.detached_grace);
             return;
         };
-        let link = match self.supervision.opened.get(&endpoint) {
+        let link = match self.supervision.opened.get(&place) {
             Some(link) => *link,
             None => {
-                let link = core.open(Protocol::Asap, endpoint.clone());
-                self.supervision.opened.insert(endpoint.clone(), link);
-                self.supervision.links.entry(link).or_default().opened_to = Some(endpoint);
+                let link = core.open(Protocol::Asap, place.endpoint.clone(), place.owner.clone());
+                self.supervision.opened.insert(place.clone(), link);
+                self.supervision.links.entry(link).or_default().opened_to = Some(place);
                 link
             }
         };
@@ -356,7 +365,7 @@ impl Service {
                 watch.confirmed = Some(now);
                 // It may have registered elsewhere meanwhile, which set its T4 anew.
                 start_life(core, now, key, life_of(core, key));
-                self.learn_owner(core, link, key);
+                learn_owner(core, link, key);
                 // Peers that missed the take-over, or do not follow its announcement, learn the new home from this.
                 core.announce_update(UpdateAction::Add, key);
             }
@@ -406,8 +415,8 @@ impl Service {
     /// The elements of a broken link are connected to at their ASAP transports; those being probed over it have failed.
     pub(super) fn link_lost(&mut self, core: &mut Core, now: Instant, link: LinkId) {
         let Some(lost) = self.supervision.links.remove(&link) else { return };
-        if let Some(endpoint) = &lost.opened_to {
-            self.supervision.opened.remove(endpoint);
+        if let Some(place) = &lost.opened_to {
+            self.supervision.opened.remove(place);
         }
         for key in lost.keys {
             let Some(watch) = self.supervision.watches.get_mut(&key) else { continue };
@@ -438,9 +447,10 @@ fn start_life(core: &mut Core, now: Instant, key: ElementKey, life: Registration
 }
 
 /// Where registrars reach the element.
-pub(super) fn asap_endpoint(core: &Core, key: ElementKey) -> Option<Endpoint> {
+pub(super) fn asap_place(core: &Core, key: ElementKey) -> Option<Place> {
     let transport = core.handlespace.element(key)?.decode()?.asap_transport?;
-    Endpoint::from_transport(&transport, core.config.is_secured())
+    let endpoint = Endpoint::from_transport(&transport, core.config.is_secured())?;
+    Some(Place { endpoint, owner: core.owners.of(key).cloned() })
 }
 
 /// Sends a keep-alive. `home` is the H bit. Where elements share the link, it names the one that is meant: RFC 5352 §2.2.7,
@@ -448,7 +458,7 @@ pub(super) fn asap_endpoint(core: &Core, key: ElementKey) -> Option<Endpoint> {
 pub(super) fn send_keep_alive(core: &mut Core, key: ElementKey, link: LinkId, home: bool, shared: bool) {
     let named = shared || core.dialect().keep_alive_names_element();
     let (dialect, server) = (core.dialect(), core.id());
-    let bytes = core.encode(|handlespace, buffer| {
+    let bytes = core.encode(|handlespace, _, buffer| {
         let view = handlespace.element(key).ok_or(())?;
         let identifier = named.then(|| view.identifier());
         let keep_alive = EndpointKeepAlive { home, server, pool_handle: view.pool_handle(), identifier };

@@ -1,9 +1,9 @@
 //! Whose an element is: the identity that registered it, and nobody else, changes or removes it.
 //!
-//! The identity of an owner is not on the wire, so a registrar knows the owners of the elements that registered with it, for as
-//! long as they exist, wherever their home is meanwhile. Of an element that registered elsewhere it learns the owner when this
-//! proves itself: by answering as that element at its ASAP transport, or by registering. Until then whoever may register the
-//! element just as it stands, in that pool and with those addresses, counts as its owner.
+//! A registrar knows the owners of the elements that registered with it, for as long as they exist, wherever their home is
+//! meanwhile, and those that its peers tell it of. Of an element that came from a peer that tells no owners, it learns the owner
+//! when this proves itself: by answering as that element at its ASAP transport, or by registering. Until then whoever may register
+//! the element just as it stands, in that pool and with those addresses, counts as its owner.
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,38 +18,8 @@ use crate::event::RemovalReason;
 use crate::links::Party;
 use crate::refusal::Refusal;
 
-/// Who owns what, and how much each identity does. Both maps grow with what was registered by proven identities only.
-#[derive(Debug, Default)]
-pub(super) struct Ownership {
-    owners: HashMap<ElementKey, Arc<str>>,
-    identities: HashMap<Arc<str>, Activity>,
-}
-
-#[derive(Debug, Default)]
-struct Activity {
-    elements: usize,
-    registrations: Rate,
-}
-
-impl Ownership {
-    fn owner(&self, key: ElementKey) -> Option<&Arc<str>> {
-        self.owners.get(&key)
-    }
-
-    fn claim(&mut self, key: ElementKey, identity: &Arc<str>) {
-        if self.owner(key) != Some(identity) {
-            self.forget(key);
-            self.owners.insert(key, Arc::clone(identity));
-            self.identities.entry(Arc::clone(identity)).or_default().elements += 1;
-        }
-    }
-
-    fn forget(&mut self, key: ElementKey) {
-        if let Some(activity) = self.owners.remove(&key).and_then(|owner| self.identities.get_mut(&owner)) {
-            activity.elements = activity.elements.saturating_sub(1);
-        }
-    }
-}
+/// How many registrations and deregistrations came from each identity lately. Grows with those who have proved one only.
+pub(super) type Registrations = HashMap<Arc<str>, Rate>;
 
 impl Service {
     /// Whether the party may go on after what it has registered and deregistered lately.
@@ -63,64 +33,8 @@ impl Service {
         let quota = core.config.authorization.quota(identity);
         let per_second =
             quota.registrations_per_second.unwrap_or(core.config.limits.registrations_per_second);
-        let activity = self.ownership.identities.entry(Arc::clone(identity)).or_default();
-        if activity.registrations.admits(now, per_second) { Ok(()) } else { Err(Refusal::RegistrationRate) }
-    }
-
-    /// Whether the party may have this element, or one more if there is none yet.
-    pub(super) fn admit_element(
-        &self,
-        core: &Core,
-        party: &Party,
-        existing: Option<ElementKey>,
-    ) -> Result<(), Refusal> {
-        if let Some(key) = existing {
-            self.check_owner(core, party, key)?;
-        }
-        let Some(identity) = party.identity() else { return Ok(()) };
-        if existing.is_some_and(|key| self.ownership.owner(key) == Some(identity)) {
-            return Ok(());
-        }
-        let quota = core.config.authorization.quota(identity);
-        let most = quota.elements.unwrap_or(core.config.limits.elements_per_identity);
-        let elements = self.ownership.identities.get(identity).map_or(0, |activity| activity.elements);
-        if elements < most { Ok(()) } else { Err(Refusal::ElementsOfIdentity) }
-    }
-
-    /// Whether the party is the owner of the element, as far as is known.
-    pub(super) fn check_owner(&self, core: &Core, party: &Party, key: ElementKey) -> Result<(), Refusal> {
-        let is_owner = match (self.ownership.owner(key), party.identity()) {
-            (Some(owner), identity) => identity == Some(owner),
-            (None, Some(_)) => might_register(core, party, key),
-            // Nothing was ever proved: what links say about each other decides.
-            (None, None) => true,
-        };
-        if is_owner { Ok(()) } else { Err(Refusal::Owner) }
-    }
-
-    /// The element was registered by this party.
-    pub(super) fn own(&mut self, party: &Party, key: ElementKey) {
-        match party.identity() {
-            Some(identity) => self.ownership.claim(key, identity),
-            None => self.ownership.forget(key),
-        }
-    }
-
-    /// The element has adopted this registrar over a link to its ASAP transport: whoever is there owns it, if it might have
-    /// registered it, and no owner is known.
-    pub(super) fn learn_owner(&mut self, core: &Core, link: LinkId, key: ElementKey) {
-        let Some(party) = core.links.get(link).map(|link| &link.party) else { return };
-        if let Some(identity) = party.identity()
-            && self.ownership.owner(key).is_none()
-            && might_register(core, party, key)
-        {
-            self.ownership.claim(key, identity);
-        }
-    }
-
-    /// The element has left the handlespace.
-    pub(crate) fn disown(&mut self, key: ElementKey) {
-        self.ownership.forget(key);
+        let registrations = self.registrations.entry(Arc::clone(identity)).or_default();
+        if registrations.admits(now, per_second) { Ok(()) } else { Err(Refusal::RegistrationRate) }
     }
 
     /// Removes the elements that were registered here by those who may not have them any more.
@@ -130,6 +44,51 @@ impl Service {
         for (key, _) in withdrawn {
             self.remove(core, now, key, RemovalReason::NotPermitted);
         }
+    }
+}
+
+/// Whether the party may have this element, or one more if there is none yet.
+pub(super) fn admit_element(core: &Core, party: &Party, existing: Option<ElementKey>) -> Result<(), Refusal> {
+    if let Some(key) = existing {
+        check_owner(core, party, key)?;
+    }
+    let Some(identity) = party.identity() else { return Ok(()) };
+    if existing.is_some_and(|key| core.owners.of(key) == Some(identity)) {
+        return Ok(());
+    }
+    let quota = core.config.authorization.quota(identity);
+    let most = quota.elements.unwrap_or(core.config.limits.elements_per_identity);
+    if core.owners.elements_of(identity) < most { Ok(()) } else { Err(Refusal::ElementsOfIdentity) }
+}
+
+/// Whether the party is the owner of the element, as far as is known.
+pub(super) fn check_owner(core: &Core, party: &Party, key: ElementKey) -> Result<(), Refusal> {
+    let is_owner = match (core.owners.of(key), party.identity()) {
+        (Some(owner), identity) => identity == Some(owner),
+        (None, Some(_)) => might_register(core, party, key),
+        // Nothing was ever proved: what links say about each other decides.
+        (None, None) => true,
+    };
+    if is_owner { Ok(()) } else { Err(Refusal::Owner) }
+}
+
+/// The element was registered by this party.
+pub(super) fn own(core: &mut Core, party: &Party, key: ElementKey) {
+    match party.identity() {
+        Some(identity) => core.owners.claim(key, identity),
+        None => core.owners.forget(key),
+    }
+}
+
+/// The element has adopted this registrar over a link to its ASAP transport: whoever is there owns it, if it might have
+/// registered it, and no owner is known.
+pub(super) fn learn_owner(core: &mut Core, link: LinkId, key: ElementKey) {
+    let Some(party) = core.links.get(link).map(|link| Arc::clone(&link.party)) else { return };
+    if let Some(identity) = party.identity()
+        && core.owners.of(key).is_none()
+        && might_register(core, &party, key)
+    {
+        core.owners.claim(key, identity);
     }
 }
 

@@ -14,6 +14,7 @@ use rserpool_wire::{
 };
 
 use super::Service;
+use super::ownership::{admit_element, check_owner, own};
 use crate::authorization::Action;
 use crate::core::{Core, Phase};
 use crate::event::{RegistrarEvent, RemovalReason};
@@ -86,7 +87,7 @@ impl Service {
             return Err(invalid(core, &element).into());
         }
         let existing = core.handlespace.find(pool_handle.as_bytes(), element.identifier);
-        self.admit_element(core, &party, existing)?;
+        admit_element(core, &party, existing)?;
         if let Some(key) = existing
             && self.supervision.is_held_by_another(core, key, link, &party)
         {
@@ -112,7 +113,7 @@ impl Service {
             .handlespace
             .register(pool_handle, &element)
             .map_err(|error| Rejection::Cause(error.cause()))?;
-        self.own(&party, registered.key);
+        own(core, &party, registered.key);
         Ok(registered)
     }
 
@@ -163,7 +164,7 @@ impl Service {
         party: &Party,
         key: ElementKey,
     ) -> Result<(), Refusal> {
-        self.check_owner(core, party, key)?;
+        check_owner(core, party, key)?;
         if self.supervision.may_be_of(key, link, party) { Ok(()) } else { Err(Refusal::Owner) }
     }
 }
@@ -212,7 +213,7 @@ fn sctp_transport(core: &Core, link: LinkId) -> Option<Transport> {
 fn fits_table_response(core: &mut Core, pool_handle: &PoolHandle<'_>, element: &PoolElement) -> bool {
     const HEADERS: usize = 12 + 4;
     let (dialect, (limit, _)) = (core.dialect(), core.dialect().table_response_limit());
-    let length = core.encode(|_, buffer| element.encode(dialect, buffer)).map(|bytes| bytes.len());
+    let length = core.encode(|_, _, buffer| element.encode(dialect, buffer)).map(|bytes| bytes.len());
     let handle = pool_handle.as_bytes().len().next_multiple_of(4);
     length.is_some_and(|length| HEADERS + handle + length <= limit)
 }

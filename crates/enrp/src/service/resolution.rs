@@ -65,7 +65,7 @@ pub(super) fn response(
     accept_updates: bool,
 ) -> Option<Bytes> {
     let dialect = core.dialect();
-    core.encode(|handlespace, buffer| {
+    core.encode(|handlespace, _, buffer| {
         let name = pool_handle.as_bytes();
         let policy = handlespace.pool(name).ok_or(())?.policy().clone();
         let started = ResolutionResponseWriter::start(dialect, buffer, pool_handle, &policy, accept_updates);

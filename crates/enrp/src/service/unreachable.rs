@@ -12,7 +12,7 @@ use rserpool_machine::{LinkId, Protocol};
 use rserpool_wire::asap::{EndpointKeepAliveAck, EndpointUnreachable};
 
 use super::Service;
-use super::keep_alive::{asap_endpoint, send_keep_alive};
+use super::keep_alive::{asap_place, send_keep_alive};
 use crate::authorization::Action;
 use crate::core::{Core, Timer};
 use crate::event::RemovalReason;
@@ -70,8 +70,8 @@ impl Service {
         if probes.probes.contains_key(&key) || probes.probes.len() >= core.config.limits.probes {
             return;
         }
-        let Some(endpoint) = asap_endpoint(core, key) else { return };
-        let link = core.open(Protocol::Asap, endpoint);
+        let Some(place) = asap_place(core, key) else { return };
+        let link = core.open(Protocol::Asap, place.endpoint, place.owner);
         probes.probes.insert(key, Some(link));
         probes.by_link.insert(link, key);
         send_keep_alive(core, key, link, false, true);

@@ -89,6 +89,7 @@ fn enrp_bytes(kind: u8, sender: u8, target: u8) -> BytesMut {
             takeover_suggested,
             pool_handle: pool_handle(),
             element,
+            owner: None,
         })
     };
     let table = |rejected, more, entries| {
@@ -104,7 +105,7 @@ fn enrp_bytes(kind: u8, sender: u8, target: u8) -> BytesMut {
         3 => update(enrp::UpdateAction::Delete, false, owned),
         4 => Body::HandleTableRequest(enrp::HandleTableRequest { own_children_only: target.0 < 2 }),
         5 => {
-            let entries = vec![enrp::PoolEntry { pool_handle: pool_handle(), elements: vec![owned] }];
+            let entries = vec![enrp::PoolEntry { pool_handle: pool_handle(), elements: vec![owned.into()] }];
             table(false, target.0 < 2, entries)
         }
         6 => Body::ListRequest,

@@ -114,7 +114,8 @@ fn a_peer_that_is_out_of_step_is_asked_for_what_it_owns() {
     };
     for identifier in [1, 2] {
         let (action, takeover_suggested, pool_handle) = (UpdateAction::Add, false, "echo".into());
-        let update = HandleUpdate { action, takeover_suggested, pool_handle, element: owned(identifier, 1) };
+        let element = owned(identifier, 1);
+        let update = HandleUpdate { action, takeover_suggested, pool_handle, element, owner: None };
         net.send_enrp(peer, 77, Body::HandleUpdate(update));
     }
     assert_eq!(net.view(1).len(), 2);
@@ -130,7 +131,7 @@ fn a_peer_that_is_out_of_step_is_asked_for_what_it_owns() {
     // It has 1, with another value, and 3, but 2 no more; in two parts.
     for (element, more) in [(owned(1, 9), true), (owned(3, 1), false)] {
         assert_eq!(net.view(1).len(), 2, "nothing is removed before the end");
-        let entries = vec![PoolEntry { pool_handle: "echo".into(), elements: vec![element] }];
+        let entries = vec![PoolEntry { pool_handle: "echo".into(), elements: vec![element.into()] }];
         let table = HandleTableResponse { rejected: false, more, entries };
         net.send_enrp(peer, 77, Body::HandleTableResponse(table));
     }
@@ -180,7 +181,7 @@ fn a_table_that_nobody_asked_for_is_ignored() {
     net.connect(peer, 1, Protocol::Enrp);
     let mut owned = element(ClientId(1), 1);
     owned.home = ServerId(77);
-    let entries = vec![PoolEntry { pool_handle: "echo".into(), elements: vec![owned] }];
+    let entries = vec![PoolEntry { pool_handle: "echo".into(), elements: vec![owned.into()] }];
     net.send_enrp(
         peer,
         77,
@@ -207,7 +208,7 @@ fn the_w_flag_asks_for_what_the_registrar_owns_and_its_absence_for_everything() 
         let tables = net.look_at_enrp(peer, |message| match message.body {
             Body::HandleTableResponse(table) => {
                 let elements = table.entries.iter().flat_map(|entry| &entry.elements);
-                let homes: Vec<u32> = elements.map(|element| element.home.0).collect();
+                let homes: Vec<u32> = elements.map(|listed| listed.element.home.0).collect();
                 Some((table.rejected, table.more, homes))
             }
             _ => None,

@@ -7,6 +7,7 @@ mod bad_input;
 mod disorder;
 mod keep_alive;
 mod limits;
+mod owners_told;
 mod ownership;
 mod presence;
 mod registration;

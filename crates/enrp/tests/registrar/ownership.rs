@@ -7,30 +7,35 @@ use rserpool_wire::{CauseCode, PeIdentifier, PoolElement, PoolHandle, ServerId};
 
 use crate::support::{ClientId, Net, Node, config, element, millis, secs};
 
-const FORBIDDEN: Result<(), CauseCode> = Err(CauseCode::REJECTED_FOR_SECURITY);
+pub(crate) const FORBIDDEN: Result<(), CauseCode> = Err(CauseCode::REJECTED_FOR_SECURITY);
 
 /// Registrars that know each other, and this policy.
-fn net(ids: &[u32], authorization: impl Authorization + 'static) -> Net {
+pub(crate) fn net(ids: &[u32], authorization: impl Authorization + 'static) -> Net {
     let authorization: Arc<dyn Authorization> = Arc::new(authorization);
     let mut net = Net::new();
     for (n, id) in ids.iter().enumerate() {
-        net.identify(Node::Registrar(ServerId(*id)), &format!("registrar-{id}"));
-        let mut secured = config(*id, &ids[..n]);
-        secured.authorization = Arc::clone(&authorization);
-        net.start(secured);
-        assert!(net.run_until(secs(5), |net| net.is_ready(*id)));
+        join(&mut net, *id, &ids[..n], Arc::clone(&authorization));
     }
     net.run(millis(100));
     net
 }
 
+/// Starts a registrar that knows these, and lets it become ready.
+pub(crate) fn join(net: &mut Net, id: u32, peers: &[u32], authorization: Arc<dyn Authorization>) {
+    net.identify(Node::Registrar(ServerId(id)), &format!("registrar-{id}"));
+    let mut secured = config(id, peers);
+    secured.authorization = authorization;
+    net.start(secured);
+    assert!(net.run_until(secs(5), |net| net.is_ready(id)));
+}
+
 /// A client that proves to be this.
-fn named(net: &mut Net, n: u32, name: &str, registrar: u32) -> ClientId {
+pub(crate) fn named(net: &mut Net, n: u32, name: &str, registrar: u32) -> ClientId {
     net.identify(Node::Client(ClientId(n)), name);
     net.client_at(n, registrar)
 }
 
-fn register(net: &mut Net, client: ClientId, element: PoolElement) -> Result<(), CauseCode> {
+pub(crate) fn register(net: &mut Net, client: ClientId, element: PoolElement) -> Result<(), CauseCode> {
     net.send_registration(client, "echo", element);
     net.answer(client, |message| match message {
         Message::RegistrationResponse(response) if response.rejected => {
@@ -41,7 +46,7 @@ fn register(net: &mut Net, client: ClientId, element: PoolElement) -> Result<(),
     })
 }
 
-fn deregister(net: &mut Net, client: ClientId, identifier: u32) -> Result<(), CauseCode> {
+pub(crate) fn deregister(net: &mut Net, client: ClientId, identifier: u32) -> Result<(), CauseCode> {
     let identifier = PeIdentifier(identifier);
     net.send(client, Deregistration { pool_handle: PoolHandle::from("echo"), identifier });
     net.answer(client, |message| match message {
@@ -75,6 +80,7 @@ fn an_element_is_changed_and_removed_by_its_owner_alone_whether_its_link_is_up_o
 #[test]
 fn a_registrar_that_takes_an_element_over_learns_whose_it_is_from_its_answer() {
     let mut net = net(&[1, 2], AuthenticatedOnly);
+    net.old.insert(ServerId(1));
     let (owner, other) = (named(&mut net, 1, "pe-a", 1), named(&mut net, 2, "pe-b", 2));
     net.register(owner, "echo", element(owner, 7));
     net.run(millis(50));
@@ -87,7 +93,7 @@ fn a_registrar_that_takes_an_element_over_learns_whose_it_is_from_its_answer() {
 }
 
 #[test]
-fn until_then_only_those_count_as_owners_who_might_register_it_as_it_stands() {
+fn where_no_peer_tells_an_owner_those_count_who_might_register_the_element_as_it_stands() {
     let policy = AccessPolicy::default()
         .identity("pe-a", Grant::pools(["echo"]))
         .identity("pe-b", Grant::pools(["echo"]))
@@ -95,6 +101,7 @@ fn until_then_only_those_count_as_owners_who_might_register_it_as_it_stands() {
         .peer("registrar-1")
         .peer("registrar-2");
     let mut net = net(&[1, 2], policy);
+    net.old.insert(ServerId(1));
     let owner = named(&mut net, 1, "pe-a", 1);
     net.register(owner, "echo", element(owner, 7));
     net.run(millis(50));

@@ -195,7 +195,7 @@ fn a_mentor_that_rejects_is_followed_by_the_next_and_asked_again_later() {
         let element = |(identifier, priority): &(u32, u32)| {
             let mut element = policy_element(host, *identifier, Policy::Priority { priority: *priority });
             element.home = ServerId(81);
-            element
+            element.into()
         };
         vec![PoolEntry { pool_handle: "echo".into(), elements: elements.iter().map(element).collect() }]
     };

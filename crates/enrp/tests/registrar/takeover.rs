@@ -277,6 +277,7 @@ fn a_takeover_that_updates_alone_tell_of_is_not_repeated() {
             takeover_suggested: false,
             pool_handle: "echo".into(),
             element: moved,
+            owner: None,
         }),
     );
     assert_eq!(homes(&net, 1), [1, 99]);

@@ -12,7 +12,7 @@ fn stranger(net: &mut Net, id: u32) -> ClientId {
 
 fn update(net: &mut Net, peer: ClientId, sender: u32, action: UpdateAction, element: PoolElement) {
     let pool_handle = "echo".into();
-    let update = HandleUpdate { action, takeover_suggested: false, pool_handle, element };
+    let update = HandleUpdate { action, takeover_suggested: false, pool_handle, element, owner: None };
     net.send_enrp(peer, sender, Body::HandleUpdate(update));
 }
 

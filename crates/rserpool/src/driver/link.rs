@@ -1,4 +1,6 @@
 //! The life of one point-to-point link: connecting, exchanging messages, ending.
+use std::sync::Arc;
+
 use rserpool_machine::{DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Protocol, Scheme};
 use rserpool_transport::{Link, LinkReader, TransportError};
 use tokio_util::sync::CancellationToken;
@@ -12,16 +14,30 @@ where
     M::Event: Send,
 {
     /// Opens a link that the machine asked for.
-    pub(super) fn open(&self, state: &mut State<M>, link: LinkId, protocol: Protocol, remote: Endpoint) {
+    pub(super) fn open(
+        &self,
+        state: &mut State<M>,
+        link: LinkId,
+        protocol: Protocol,
+        remote: Endpoint,
+        expected: Option<Arc<str>>,
+    ) {
         let cancel = self.shared.cancelled.child_token();
         let connecting = LinkState::Connecting { waiting: Vec::new(), size: 0, cancel: cancel.clone() };
         state.links.insert(link, connecting);
-        self.shared.tasks.spawn(self.clone().run_opened(link, protocol, remote, cancel));
+        self.shared.tasks.spawn(self.clone().run_opened(link, protocol, remote, expected, cancel));
     }
 
-    async fn run_opened(self, link: LinkId, protocol: Protocol, remote: Endpoint, cancel: CancellationToken) {
+    async fn run_opened(
+        self,
+        link: LinkId,
+        protocol: Protocol,
+        remote: Endpoint,
+        expected: Option<Arc<str>>,
+        cancel: CancellationToken,
+    ) {
         let connected = tokio::select! {
-            connected = self.connect(protocol, &remote) => connected,
+            connected = self.connect(protocol, &remote, expected.as_deref()) => connected,
             () = cancel.cancelled() => return self.end(link, DownReason::Requested),
         };
         match connected {

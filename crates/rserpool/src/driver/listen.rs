@@ -39,17 +39,19 @@ where
         &self,
         protocol: Protocol,
         remote: &Endpoint,
+        expected: Option<&str>,
     ) -> Result<Link, TransportError> {
         let listener = self.listeners().iter().find_map(|(spoken, listener)| {
             let fits = *spoken == protocol && listener.local_endpoint().scheme() == remote.scheme();
             fits.then(|| Arc::clone(listener))
         });
-        match listener {
-            Some(listener) => listener.connect(remote).await,
-            None => {
-                let config = LinkConfig { protocol, ..self.shared.links.clone() };
-                rserpool_transport::connect(remote, &config).await
+        let config = LinkConfig { protocol, ..self.shared.links.clone() };
+        match (listener, expected) {
+            (_, Some(identity)) if remote.scheme().is_secured() => {
+                rserpool_transport::connect_to(identity, remote, &config).await
             }
+            (Some(listener), _) => listener.connect(remote).await,
+            (None, _) => rserpool_transport::connect(remote, &config).await,
         }
     }
 

@@ -153,7 +153,9 @@ where
         while let Some(output) = state.machine.poll_output() {
             match output {
                 Output::Transmit { link, bytes } => state.transmit(link, bytes, self.shared.links.send_queue),
-                Output::Connect { link, protocol, remote } => self.open(&mut state, link, protocol, remote),
+                Output::Connect { link, protocol, remote, expected } => {
+                    self.open(&mut state, link, protocol, remote, expected);
+                }
                 Output::Disconnect { link } => state.disconnect(link),
                 Output::Event(event) => {
                     let State { machine, handler, .. } = &mut *state;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use rserpool_asap::session::{ControlFault, ElementControl, ElementSession, PayloadProtocol};
+use rserpool_machine::PeerIdentity;
 use rserpool_wire::PoolElement as ElementInformation;
 use tracing::{debug, warn};
 
@@ -12,7 +13,8 @@ use super::stream::{Connection, Failure, FrameStream};
 use crate::element::PoolElement;
 use crate::error::SessionError;
 
-/// A session with one pool user, over a connection that the element accepted.
+/// A session with one pool user, over a connection that the element accepted: by a TCP or SCTP listener, or a
+/// [`TlsListener`](crate::TlsListener).
 ///
 /// ```no_run
 /// # async fn run(stream: tokio::net::TcpStream, element: rserpool::PoolElement) -> Result<(), Box<dyn std::error::Error>> {
@@ -88,6 +90,12 @@ impl ServiceSession {
     #[must_use]
     pub const fn peer(&self) -> SocketAddr {
         self.stream.peer()
+    }
+
+    /// What is known for sure of the user: its identity, if it has proved one (see [`TlsListener`](crate::TlsListener)).
+    #[must_use]
+    pub const fn security(&self) -> &PeerIdentity {
+        self.stream.security()
     }
 
     /// Marks data from now on with another payload protocol identifier than 0. 11 is ASAP's, and cannot be used.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use rserpool_asap::session::{Frame, FrameError, PayloadProtocol};
 use rserpool_machine::PeerIdentity;
+use rserpool_transport::TlsStream;
 use rserpool_wire::{Transport, TransportUse};
 use tokio::net::TcpStream;
 
@@ -26,13 +27,21 @@ pub enum Connection {
     /// SCTP: data and control channel are told apart by payload protocol identifier.
     #[cfg(target_os = "linux")]
     Sctp(Box<rserpool_sctp::SctpStream>),
-    /// Something over TCP that the application has secured (see [`Connection::secured`]).
+    /// TLS over TCP (see [`Pool::connect_secured`](crate::Pool::connect_secured) and [`TlsListener`](crate::TlsListener)).
+    Tls(Box<TlsStream>),
+    /// Something over TCP that the application has secured by itself (see [`Connection::secured`]).
     Secured(Secured),
 }
 
 impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Self {
         Self::Tcp(stream)
+    }
+}
+
+impl From<TlsStream> for Connection {
+    fn from(stream: TlsStream) -> Self {
+        Self::Tls(Box::new(stream))
     }
 }
 
@@ -78,6 +87,7 @@ impl FrameStream {
         let control = has_control_channel(transport);
         let frames = match connection {
             Connection::Tcp(stream) => Frames::Tcp(TcpFrames::new(stream, profile)?),
+            Connection::Tls(stream) => Frames::Tcp(TcpFrames::secured((*stream).into())),
             Connection::Secured(secured) => Frames::Tcp(TcpFrames::secured(secured)),
             #[cfg(target_os = "linux")]
             Connection::Sctp(stream) => Frames::Sctp(SctpFrames::new(stream)?),

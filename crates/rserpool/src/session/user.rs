@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info};
 
-use super::secured::{Connector, is_as_secure};
+use super::secured::{Connector, is_as_secure, is_unreachable};
 use super::stream::{Connection, Failure, FrameStream};
 use crate::error::{ConnectError, SessionError};
 use crate::pool::{Pool, Target};
@@ -218,9 +218,14 @@ impl Session {
     /// # Errors
     /// When no element can be reached. The session may be tried again later.
     pub async fn fail_over(&mut self) -> Result<(), ConnectError> {
-        let failed = self.target.identifier();
         self.take_what_has_come().await;
         self.target.report_unreachable();
+        self.go_on().await
+    }
+
+    /// Goes on with the next element.
+    async fn go_on(&mut self) -> Result<(), ConnectError> {
+        let failed = self.target.identifier();
         let (stream, target) =
             connect(&self.pool, &self.state, &[failed], &self.connector, &self.required).await?;
         info!(pool = %self.pool.handle(), from = %failed, to = %target.identifier(), "session failed over");
@@ -258,6 +263,12 @@ impl Session {
         loop {
             let frame = match self.stream.recv().await {
                 Ok(Some(frame)) => frame,
+                // In TLS 1.3, that the element does not want us comes after the handshake.
+                Err(Failure::Io(error)) if !is_unreachable(&error) => {
+                    debug!(peer = %self.stream.peer(), %error, "element passed over");
+                    self.go_on().await?;
+                    return Ok(None);
+                }
                 Ok(None) | Err(Failure::Io(_)) => {
                     self.fail_over().await?;
                     return Ok(None);
@@ -305,16 +316,18 @@ async fn connect(
     let mut avoided = failed.to_vec();
     loop {
         let connected = match state.fail_over(&avoided).cloned().map(|element| pool.target(element)) {
-            Some(target) => match connector.connect(&target).await {
+            Some(target) => match connector.connect(target.clone()).await {
                 Ok(connection) => (connection, target),
                 Err(error) => {
                     debug!(element = %target.identifier(), %error, "preferred element not reachable");
-                    target.report_unreachable();
+                    if is_unreachable(&error) {
+                        target.report_unreachable();
+                    }
                     avoided.push(target.identifier());
                     continue;
                 }
             },
-            None => pool.reach(&avoided, async |target: &Target| connector.connect(target).await).await?,
+            None => pool.reach(&avoided, |target| connector.connect(target)).await?,
         };
         let (connection, target) = connected;
         if !is_as_secure(connection.security(), required) {

@@ -26,7 +26,12 @@ impl Authority {
 
     /// A certificate for this name and for loopback, where everything runs.
     pub(crate) fn identity(&self, name: &str) -> TlsIdentity {
-        let names = vec![name.to_owned(), "127.0.0.1".to_owned()];
+        self.identity_of(&[name, "127.0.0.1"])
+    }
+
+    /// A certificate for these names.
+    pub(crate) fn identity_of(&self, names: &[&str]) -> TlsIdentity {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let key = KeyPair::generate().expect("a key");
         let parameters = CertificateParams::new(names).expect("names");
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
@@ -55,6 +60,23 @@ impl Authority {
         let certificate = ServerCertificate::Identity { identity: identity.clone(), clients };
         let server = ServerSecurity { certificate: Some(certificate), psk: None };
         security(SecurityConfig { client: self.client(Some(identity)), server: Some(server) })
+    }
+
+    /// Of an element where it serves its pool, with a certificate for both of these names, and pre-shared keys of users.
+    pub(crate) fn service(&self, name: &str, pool: &str, keys: &[&str]) -> Security {
+        let clients = ClientCertificates::Optional(self.roots.clone());
+        let certificate = ServerCertificate::Identity { identity: self.identity_of(&[name, pool]), clients };
+        let keys: PskTable = keys.iter().map(|name| key(name)).collect();
+        let server = ServerSecurity { certificate: Some(certificate), psk: Some(Arc::new(keys)) };
+        security(SecurityConfig { client: None, server: Some(server) })
+    }
+
+    /// The same, for users with certificates only.
+    pub(crate) fn mutual_service(&self, name: &str, pool: &str) -> Security {
+        let clients = ClientCertificates::Required(self.roots.clone());
+        let certificate = ServerCertificate::Identity { identity: self.identity_of(&[name, pool]), clients };
+        let server = ServerSecurity { certificate: Some(certificate), psk: None };
+        security(SecurityConfig { client: None, server: Some(server) })
     }
 
     /// Of somebody who verifies registrars and shows nothing.

@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: registrars, elements and users on loopback with the fast timers, and waiting for conditions.
 //!
-//! With `RSERPOOL_TEST_SCHEME=sctp` in the environment registrars are reached over SCTP, and sessions run over it. That is for
-//! kernels that have it: see `interop/tests/stack.rs`.
+//! With `RSERPOOL_TEST_SCHEME=sctp` in the environment registrars are reached over SCTP, and sessions run over it; with `sctp+tls`,
+//! those that are secured are reached over SCTP. That is for kernels that have it: see `interop/tests/stack.rs`, `secured.rs`.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::expect_used, reason = "in tests, a panic is the report")]
 use std::time::Duration;
@@ -26,6 +26,14 @@ pub(crate) fn over_sctp() -> bool {
 /// A free port for a registrar.
 fn anywhere() -> &'static str {
     if over_sctp() { "sctp://127.0.0.1:0" } else { "tcp://127.0.0.1:0" }
+}
+
+/// A free port for a registrar that is secured.
+pub(crate) fn secured_anywhere() -> &'static str {
+    match std::env::var("RSERPOOL_TEST_SCHEME") {
+        Ok(scheme) if scheme == "sctp+tls" => "sctp+tls://127.0.0.1:0",
+        _ => "tls://127.0.0.1:0",
+    }
 }
 
 /// A registrar that joins `peers`, ready.

@@ -16,7 +16,7 @@ fn presence() -> Body<'static> {
 
 fn update(action: UpdateAction, element: wire::PoolElement) -> Body<'static> {
     let pool_handle = PoolHandle::from("echo");
-    Body::HandleUpdate(HandleUpdate { action, takeover_suggested: false, pool_handle, element })
+    Body::HandleUpdate(HandleUpdate { action, takeover_suggested: false, pool_handle, element, owner: None })
 }
 
 /// Updates about elements of others, answers that nobody asked for, and the identifier of another registrar.
@@ -41,7 +41,7 @@ async fn threat_2_17_a_legitimate_registrar_lies() {
         victim.home = home;
         liar.send_enrp(own, update(UpdateAction::Delete, victim.clone()));
     }
-    let entries = vec![PoolEntry { pool_handle: PoolHandle::from("echo"), elements: vec![victim] }];
+    let entries = vec![PoolEntry { pool_handle: PoolHandle::from("echo"), elements: vec![victim.into()] }];
     let response = HandleTableResponse { rejected: false, more: false, entries };
     liar.send_enrp(own, Body::HandleTableResponse(response));
     // Whatever it says under the identifier of another is not listened to.

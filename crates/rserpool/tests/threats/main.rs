@@ -16,3 +16,4 @@ mod scope;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;

@@ -34,7 +34,13 @@ fn corrupt(link: &Raw, scene: &Scene) {
     );
     let update = |action, element| {
         let pool_handle = PoolHandle::from("echo");
-        Body::HandleUpdate(HandleUpdate { action, takeover_suggested: false, pool_handle, element })
+        Body::HandleUpdate(HandleUpdate {
+            action,
+            takeover_suggested: false,
+            pool_handle,
+            element,
+            owner: None,
+        })
     };
     let mut false_element = element(1, 7);
     false_element.home = sender;

@@ -2,13 +2,13 @@
 use rserpool::enrp::{Refusal, RegistrarLimits};
 use rserpool::machine::Scheme;
 use rserpool::wire::{CauseCode, asap};
-use rserpool::{PeIdentifier, PoolElement, PoolHandle, RegisterError, TimerProfile};
+use rserpool::{PeIdentifier, PoolElement, PoolHandle, RegisterError};
 
-use crate::keys::{Authority, by_key};
+use crate::keys::by_key;
 use crate::proxy::with_scheme;
 use crate::raw::{Raw, element, element_at, registration};
-use crate::scene::{Scene, builder, endpoint, join, pick};
-use crate::support::{agree, asap, elements, until};
+use crate::scene::Scene;
+use crate::support::{asap, elements};
 
 const FORBIDDEN: Result<(), CauseCode> = Err(CauseCode::REJECTED_FOR_SECURITY);
 
@@ -132,48 +132,6 @@ async fn threat_2_03_spoofed_registration_and_deregistration_of_another_element(
     let mut owner = scene.link_of("pe-a").await;
     assert_eq!(owner.deregister("echo", victim).await, Ok(()));
     assert_eq!(elements(&scene.registrar), 0);
-}
-
-/// The same after the registrar that knew the owner has died: the other one knows it as soon as the element has come to it.
-#[tokio::test(flavor = "multi_thread")]
-async fn threat_2_03_spoofing_after_a_take_over() {
-    let authority = Authority::new();
-    let start = async |id, name, peer: Option<&rserpool::Registrar>| {
-        let mut builder =
-            builder(id, authority.registrar(name, &crate::scene::KEYS)).timers(TimerProfile::Fast);
-        if let Some(peer) = peer {
-            builder = builder.peer(peer.enrp_endpoint().expect("an ENRP endpoint").clone());
-        }
-        let registrar = builder.start().await.expect("the registrar starts");
-        registrar.ready().await;
-        registrar
-    };
-    let first = start(1, "registrar-a", None).await;
-    let second = start(2, "registrar-b", Some(&first)).await;
-    let address = ([127, 0, 0, 1], 7).into();
-    let element_a = join(&[&first, &second], by_key("pe-a"), address, TimerProfile::Fast).await;
-    let (home, other) = match owned_by_self(&first) {
-        true => (first, second),
-        false => (second, first),
-    };
-    until("both know the element", || agree(&[&home, &other])).await;
-    drop(home);
-    until("the element has come to the other registrar", || owned_by_self(&other)).await;
-    until("it has registered there", || {
-        other.statistics().registrations + other.statistics().reregistrations > 0
-    })
-    .await;
-
-    let victim = element_a.identifier();
-    let mut insider = Raw::connect(&endpoint(&other), Some(by_key("pe-b"))).await.expect("let in");
-    assert_eq!(insider.deregister("echo", victim).await, FORBIDDEN);
-    assert_eq!(insider.register("echo", element(victim.0, 8)).await, FORBIDDEN);
-    assert_eq!(elements(&other), 1);
-    assert_eq!(pick(&other, authority.user()).await, victim);
-}
-
-fn owned_by_self(registrar: &rserpool::Registrar) -> bool {
-    crate::support::owned(registrar, registrar) == 1
 }
 
 /// 5355-2.4.3-01: an element that is not authorized for a pool does not get in by asking properly.

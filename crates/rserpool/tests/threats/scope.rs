@@ -63,6 +63,7 @@ async fn threat_2_15_updates_without_security() {
             takeover_suggested: false,
             pool_handle: PoolHandle::from("echo"),
             element: false_element,
+            owner: None,
         }),
     );
     link.ends().await;

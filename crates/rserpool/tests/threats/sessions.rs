@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rserpool::asap::session::{FrameCodec, PayloadProtocol};
 use rserpool::machine::PeerIdentity;
+use rserpool::transport::LinkConfig;
 use rserpool::transport::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rserpool::transport::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring};
 use rserpool::wire::asap::{self, CookieEcho};
 use rserpool::{
-    ConnectError, Connection, CookieKey, Dialect, PoolElement, PoolUser, ServiceEvent, ServiceSession,
-    SessionEvent, Target, TimerProfile,
+    ConnectError, Connection, CookieKey, Dialect, PoolElement, PoolUser, ServiceEvent, ServiceSecurity,
+    ServiceSession, SessionEvent, Target, TimerProfile, TlsListener,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::keys::Authority;
 use crate::support::{PATIENCE, asap, registrar};
 
 /// An element that answers each message in a session with itself, until killed.
@@ -159,6 +161,54 @@ async fn threat_2_09_fail_over_to_an_element_with_less_security() {
         matches!(&event, SessionEvent::FailedOver { security: PeerIdentity::Anonymous, .. }),
         "the application is told: {event:?}"
     );
+}
+
+/// 5355-2.9.3-01: whoever gets into the pool and cannot prove that it is of it hears nothing of a session over TLS, neither its cookie
+/// nor what was not answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_2_09_an_element_that_proves_nothing_is_told_nothing() {
+    const COOKIE: &[u8] = b"balance=7";
+    let (authority, registrar) = (Authority::new(), registrar(1, &[]).await);
+    let join = async |listener: &TcpListener| {
+        let address = listener.local_addr().expect("bound");
+        let builder = PoolElement::builder("answers").registrars(asap(&[&registrar])).transport(address);
+        builder.register().await.expect("registered")
+    };
+    let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let element = join(&socket).await;
+    let security = Some(authority.service("pe-a", "answers", &[]));
+    let links = LinkConfig { security, ..TimerProfile::Rfc.links() };
+    let listener = TlsListener::new(socket, &links).expect("settings");
+    let builder = PoolUser::builder().registrars(asap(&[&registrar])).patience(Duration::from_secs(1));
+    let pool = builder.build().await.expect("the pool user starts").pool("answers");
+    let security = ServiceSecurity::new(authority.user());
+    let (session, accepted) = tokio::join!(pool.session_secured(&security), listener.accept());
+    let mut session = session.expect("a session");
+    let mut service = ServiceSession::accept(accepted.expect("a user"), &element).await.expect("a session");
+    service.set_cookie(COOKIE).await.expect("sent");
+    service.send(b"hello").await.expect("sent");
+    session.recv().await.expect("an answer");
+    assert_eq!(session.cookie(), Some(COOKIE));
+
+    let rogue = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let _rogue_element = join(&rogue).await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hearing = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = rogue.accept().await {
+            let mut buffer = [0; 4096];
+            let count = stream.read(&mut buffer).await.unwrap_or(0);
+            hearing.lock().expect("no panic").extend_from_slice(&buffer[..count]);
+        }
+    });
+    drop((service, listener));
+    element.deregister().await;
+    let answer = session.request(b"take 5 of it", Duration::from_secs(1));
+    timeout(PATIENCE, answer).await.expect("in time").expect_err("nobody who may hear it");
+    let heard = heard.lock().expect("no panic");
+    let was_heard = |text: &[u8]| heard.windows(text.len()).any(|window| window == text);
+    assert!(!heard.is_empty(), "it was asked to prove itself");
+    assert!(!was_heard(COOKIE) && !was_heard(b"take 5 of it"));
 }
 
 /// 5355-2.16, RFC 5352 §3.8: a cookie that somebody made up or changed is not the state of a session.

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
@@ -53,6 +55,16 @@ impl TlsIdentity {
             certificates(&file::read(chain)?, &chain.display().to_string())?,
             private_key(&file::read_secret(key)?, &key.display().to_string())?,
         )
+    }
+
+    /// Whether the certificate is for this DNS name or IP address: the names that clients ask for are verified in the same way.
+    #[must_use]
+    pub fn is_for(&self, name: &str) -> bool {
+        let certificate = self.chain.first().map(ParsedCertificate::try_from);
+        let (Some(Ok(certificate)), Ok(name)) = (certificate, ServerName::try_from(name)) else {
+            return false;
+        };
+        verify_server_name(&certificate, &name).is_ok()
     }
 
     /// Who this is.
@@ -211,6 +223,22 @@ mod tests {
     fn a_certificate_without_alternative_names_or_with_a_wildcard_only_names_nobody() {
         assert_eq!(name(&[]), None);
         assert_eq!(name(&["*.example"]), None);
+    }
+
+    #[test]
+    fn a_certificate_is_for_all_its_names_and_no_other() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names = ["pe-a".to_owned(), "*.pool.example".to_owned(), "10.0.0.1".to_owned()];
+        let parameters = rcgen::CertificateParams::new(names).expect("names");
+        let certificate = parameters.self_signed(&key).expect("a certificate").pem();
+        let identity = TlsIdentity::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes());
+        let identity = identity.expect("an identity");
+        for name in ["pe-a", "PE-A", "a.pool.example", "10.0.0.1"] {
+            assert!(identity.is_for(name), "{name}");
+        }
+        for name in ["pe-b", "pool.example", "10.0.0.2", "no name", ""] {
+            assert!(!identity.is_for(name), "{name}");
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub enum SecurityError {
 #[non_exhaustive]
 pub enum HandshakeError {
     /// Plain bytes came from the other end.
-    #[error("the other end does not speak TLS; is it a plain tcp:// endpoint?")]
+    #[error("the other end does not speak TLS; is it a plain tcp:// or sctp:// endpoint?")]
     NotTls,
     /// It took too long.
     #[error("the TLS handshake was not finished after {after:?}")]

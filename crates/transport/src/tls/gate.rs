@@ -6,21 +6,69 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::task::{AbortHandle, Id, JoinSet};
+use rserpool_machine::Endpoint;
+use tokio::sync::Mutex;
+use tokio::task::{AbortHandle, Id, JoinSet, yield_now};
 use tokio::time::Instant;
 
 use super::error::HandshakeError;
-use super::{Security, accept};
+use super::{Security, Shaken, accept, of_server};
 use crate::config::LinkConfig;
-use crate::link::Link;
+use crate::connection::Connection;
+use crate::error::TransportError;
 
 /// The time between two lines in the log about handshakes that failed: whoever floods us shall not flood the log.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The handshakes in progress on one listener.
+/// What lets the clients of one listener in, or turns them away.
 pub(crate) struct Gate {
-    tasks: JoinSet<(SocketAddr, Result<Link, HandshakeError>)>,
+    security: Security,
+    config: LinkConfig,
+    handshakes: Mutex<Handshakes>,
+    refused: AtomicU64,
+}
+
+impl Gate {
+    /// For those who connect to `endpoint`.
+    ///
+    /// # Errors
+    /// Without security for servers.
+    pub(crate) fn new(endpoint: &Endpoint, config: &LinkConfig) -> Result<Self, TransportError> {
+        let (security, handshakes) = (of_server(endpoint, config)?, Mutex::default());
+        Ok(Self { security, config: config.clone(), handshakes, refused: AtomicU64::new(0) })
+    }
+
+    /// The next client whose handshake succeeds; `arrive` waits for the next one that connects.
+    ///
+    /// Nothing is lost when the future is dropped before it is ready, if that is so for those of `arrive`.
+    pub(crate) async fn admit<F>(&self, arrive: impl Fn() -> F) -> Result<Shaken, TransportError>
+    where
+        F: Future<Output = Result<Connection, TransportError>>,
+    {
+        let mut handshakes = self.handshakes.lock().await;
+        loop {
+            tokio::select! {
+                biased;
+                shaken = handshakes.next(&self.refused) => return Ok(shaken),
+                arrived = arrive() => {
+                    handshakes.enter(arrived?, &self.security, &self.config);
+                    // Handshakes that have begun are to get on before more of them begin.
+                    yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// How many clients were turned away: their handshakes failed, or were one too many.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// The handshakes in progress.
+#[derive(Default)]
+struct Handshakes {
+    tasks: JoinSet<(SocketAddr, Result<Shaken, HandshakeError>)>,
     /// What is in `tasks`, the oldest first.
     entered: VecDeque<Entry>,
     log: Log,
@@ -32,19 +80,10 @@ struct Entry {
     abort: AbortHandle,
 }
 
-impl Gate {
-    pub(crate) fn new() -> Self {
-        Self { tasks: JoinSet::new(), entered: VecDeque::new(), log: Log::default() }
-    }
-
+impl Handshakes {
     /// Begins the handshake on a connection. Another one ends if there are too many.
-    pub(crate) fn enter(
-        &mut self,
-        socket: TcpStream,
-        from: SocketAddr,
-        security: &Security,
-        config: &LinkConfig,
-    ) {
+    fn enter(&mut self, connection: Connection, security: &Security, config: &LinkConfig) {
+        let Some(from) = connection.addresses.remote.first().copied() else { return };
         let source = source(from.ip());
         let of_source = || self.entered.iter().enumerate().filter(|(_, entry)| entry.source == source);
         let surplus = if of_source().count() >= config.handshakes_per_source {
@@ -56,12 +95,12 @@ impl Gate {
             entry.abort.abort();
         }
         let (security, config) = (security.clone(), config.clone());
-        let abort = self.tasks.spawn(async move { (from, accept(socket, &security, &config).await) });
+        let abort = self.tasks.spawn(async move { (from, accept(connection, &security, &config).await) });
         self.entered.push_back(Entry { task: abort.id(), source, abort });
     }
 
     /// Waits for a handshake that succeeds; never ready without any in progress. Nothing is lost when the future is dropped before it is ready.
-    pub(crate) async fn next(&mut self, refused: &AtomicU64) -> Link {
+    async fn next(&mut self, refused: &AtomicU64) -> Shaken {
         loop {
             let Some(finished) = self.tasks.join_next_with_id().await else {
                 return std::future::pending().await;
@@ -69,7 +108,7 @@ impl Gate {
             let task = finished.as_ref().map_or_else(|error| error.id(), |(task, _)| *task);
             self.entered.retain(|entry| entry.task != task);
             match finished {
-                Ok((_, (_, Ok(link)))) => return link,
+                Ok((_, (_, Ok(shaken)))) => return shaken,
                 Ok((_, (from, Err(error)))) => self.log.refused(from, &error),
                 Err(ended) => tracing::debug!(%ended, "a handshake was ended to make room for others"),
             }

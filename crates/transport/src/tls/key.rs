@@ -21,6 +21,8 @@ const LONGEST_IDENTITY: usize = 128;
 pub struct PreSharedKey {
     identity: Arc<str>,
     secret: Arc<Zeroizing<Vec<u8>>>,
+    /// What it is called in handshakes, where that is not the identity.
+    label: Option<Arc<[u8]>>,
 }
 
 impl PreSharedKey {
@@ -46,7 +48,7 @@ impl PreSharedKey {
         if secret.len() < SHORTEST_KEY {
             return Err(SecurityError::ShortKey { identity: identity.to_string(), length: secret.len() });
         }
-        Ok(Self { identity, secret: Arc::new(secret) })
+        Ok(Self { identity, secret: Arc::new(secret), label: None })
     }
 
     /// The name of the key.
@@ -58,6 +60,56 @@ impl PreSharedKey {
     pub(super) fn secret(&self) -> &[u8] {
         &self.secret
     }
+
+    /// What the key is called in handshakes.
+    pub(super) fn offered(&self) -> &[u8] {
+        self.label.as_deref().unwrap_or(self.identity.as_bytes())
+    }
+
+    /// The key for the opposite direction, in which the server of a client calls it back.
+    ///
+    /// A key that both ends use as client and as server lets an attacker send a handshake back to where it came from, who then takes
+    /// itself for the other end (RFC 9257 §4.1, "Selfie"). So the opposite direction has a key and a name of its own, made by the importer of
+    /// RFC 9258 §5.1 with the direction as its context: neither end takes there what it says here. The importer's label of binders is
+    /// left out, as s2n-tls has none: the key that is made is used as any other key, and for nothing else.
+    pub(super) fn for_calling_back(&self) -> Result<Self, SecurityError> {
+        let label = imported_identity(self.offered());
+        let secret = import(&self.secret, &label)
+            .ok_or_else(|| SecurityError::Psk { problem: "no key can be derived from it".to_owned() })?;
+        Ok(Self { identity: Arc::clone(&self.identity), secret: Arc::new(secret), label: Some(label.into()) })
+    }
+}
+
+/// What an imported key is for: to call a client back.
+const CALLING_BACK: &[u8] = b"rserpool: the server calls the client back";
+const TLS_1_3: u16 = 0x0304;
+const HKDF_SHA256: u16 = 1;
+
+/// The structure of this name (RFC 9258 §5.1).
+fn imported_identity(external: &[u8]) -> Vec<u8> {
+    let mut structure = Vec::new();
+    for vector in [external, CALLING_BACK] {
+        // Both are short: identities have 128 bytes at most.
+        structure.extend_from_slice(&(vector.len() as u16).to_be_bytes());
+        structure.extend_from_slice(vector);
+    }
+    structure.extend_from_slice(&TLS_1_3.to_be_bytes());
+    structure.extend_from_slice(&HKDF_SHA256.to_be_bytes());
+    structure
+}
+
+/// The key that the importer makes: `HKDF-Expand-Label(HKDF-Extract(0, key), "derived psk", Hash(ImportedIdentity), 32)`.
+fn import(secret: &[u8], imported_identity: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    const LABEL: &[u8] = b"tls13 derived psk";
+    let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()?;
+    let hash = suite.common.hash_provider.hash(imported_identity);
+    let mut derived = Zeroizing::new(vec![0; 32]);
+    // The structure HkdfLabel (RFC 8446 §7.1).
+    let length = (derived.len() as u16).to_be_bytes();
+    let (label_length, hash_length) = ([LABEL.len() as u8], [hash.as_ref().len() as u8]);
+    let info: [&[u8]; 5] = [&length, &label_length, LABEL, &hash_length, hash.as_ref()];
+    suite.hkdf_provider.extract_from_secret(None, secret).expand_slice(&info, &mut derived).ok()?;
+    Some(derived)
 }
 
 impl fmt::Debug for PreSharedKey {
@@ -189,6 +241,24 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains("line 4") && !text.contains("0011"), "{text}");
         }
+    }
+
+    /// Worked out with another implementation of HKDF.
+    #[test]
+    fn the_key_for_calling_back_is_another_one_with_another_name() {
+        let key = PreSharedKey::new("pe-a", vec![0xab; 32]).expect("long enough");
+        let back = key.for_calling_back().expect("derived");
+        assert_eq!(&**back.identity(), "pe-a");
+        let name = b"\0\x04pe-a\0\x2arserpool: the server calls the client back\x03\x04\0\x01";
+        assert_eq!(back.offered(), name);
+        assert_eq!(key.offered(), b"pe-a");
+        assert_eq!(
+            back.secret(),
+            &*from_hex("c272ddc2ddd645938c909e085a8d391c3c86e1a50c0382feb9658794753577ad").expect("digits")
+        );
+        // Nor does it lead back.
+        let again = back.for_calling_back().expect("derived");
+        assert!(again.secret() != key.secret() && again.offered() != key.offered());
     }
 
     #[test]

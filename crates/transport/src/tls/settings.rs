@@ -15,7 +15,7 @@ use super::error::SecurityError;
 #[cfg(feature = "psk")]
 use super::key::{PreSharedKey, PskStore};
 
-/// How both directions of `tls://` links are secured. One that is `None` cannot be used.
+/// How both directions of `tls://` and `sctp+tls://` links are secured. One that is `None` cannot be used.
 #[derive(Clone, Default, Debug)]
 pub struct SecurityConfig {
     /// For links that are opened. Default `None`.
@@ -97,12 +97,18 @@ pub(super) struct Ready {
     pub(super) server: Option<Server>,
     /// The identities that are ours: a client that comes with one of them is a reflection.
     pub(super) own: BTreeSet<Arc<str>>,
+    /// Our own key for the opposite direction: of those that we connect to, when they connect to us.
+    #[cfg(feature = "psk")]
+    pub(super) called_back: Option<(psk::Settings, PreSharedKey)>,
 }
 
 pub(crate) enum Client {
     Certificate(Arc<ClientConfig>),
     #[cfg(feature = "psk")]
     Psk(psk::Settings, PreSharedKey),
+    /// By the key of a client of ours, for the opposite direction.
+    #[cfg(feature = "psk")]
+    CallBack(psk::Settings, PreSharedKey),
 }
 
 pub(super) struct Server {
@@ -114,9 +120,33 @@ pub(super) struct Server {
 impl Ready {
     pub(super) fn new(config: SecurityConfig) -> Result<Self, SecurityError> {
         let mut own = BTreeSet::new();
+        #[cfg(feature = "psk")]
+        let called_back = match &config.client {
+            Some(ClientSecurity::Psk(key)) => Some((psk::Settings::new()?, key.for_calling_back()?)),
+            _ => None,
+        };
         let client = config.client.map(|client| Client::new(client, &mut own).map(Arc::new)).transpose()?;
         let server = config.server.map(|server| Server::new(server, &mut own)).transpose()?;
-        Ok(Self { client, server, own })
+        #[cfg(feature = "psk")]
+        return Ok(Self { client, server, own, called_back });
+        #[cfg(not(feature = "psk"))]
+        return Ok(Self { client, server, own });
+    }
+
+    /// Whether there is a key by which those that we connect to may connect to us.
+    pub(super) const fn is_called_back(&self) -> bool {
+        #[cfg(feature = "psk")]
+        return self.called_back.is_some();
+        #[cfg(not(feature = "psk"))]
+        return false;
+    }
+
+    /// The client's part toward a client of ours with this identity, if it has a key.
+    #[cfg(feature = "psk")]
+    pub(super) fn caller(&self, identity: &str) -> Option<Client> {
+        let (settings, store) = self.server.as_ref()?.psk.as_ref()?;
+        let key = store.key(identity).filter(|key| !self.own.contains(key.identity()))?;
+        Some(Client::CallBack(settings.clone(), key.for_calling_back().ok()?))
     }
 }
 

@@ -161,13 +161,19 @@ pub(crate) fn key(identity: &str, byte: u8) -> PreSharedKey {
     PreSharedKey::new(identity, vec![byte; 32]).expect("a key")
 }
 
+/// The scheme of secured links: tests of what is the same over SCTP run over it where the environment says so.
+fn scheme() -> String {
+    std::env::var("RSERPOOL_TEST_SCHEME").unwrap_or_else(|_| "tls".to_owned())
+}
+
 pub(crate) async fn listen(config: &LinkConfig) -> Listener {
-    Listener::bind(&endpoint("tls://127.0.0.1:0"), config).await.expect("a free port")
+    Listener::bind(&endpoint(&format!("{}://127.0.0.1:0", scheme())), config).await.expect("a free port")
 }
 
 /// The listener's endpoint under this host name or address.
 pub(crate) fn called(listener: &Listener, host: &str) -> Endpoint {
-    endpoint(&format!("tls://{host}:{}", listener.local_endpoint().port()))
+    let (scheme, port) = (listener.local_endpoint().scheme(), listener.local_endpoint().port());
+    endpoint(&format!("{scheme}://{host}:{port}"))
 }
 
 /// Two ends of one link.

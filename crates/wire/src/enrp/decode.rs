@@ -1,8 +1,8 @@
 //! Decoding of ENRP messages.
 use super::{
     Body, ErrorReport, FLAG, HandleTableRequest, HandleTableResponse, HandleUpdate, InitTakeover,
-    InitTakeoverAck, ListResponse, MORE, Message, PoolEntry, Presence, TakeoverServer, UpdateAction,
-    message_type as mt,
+    InitTakeoverAck, ListResponse, MORE, Message, PoolEntry, Presence, TableElement, TakeoverServer,
+    UpdateAction, message_type as mt,
 };
 use crate::cause::{ErrorCause, OperationError};
 use crate::dialect::Dialect;
@@ -11,6 +11,7 @@ use crate::error::{DecodeError, DecodeReason, Decoded};
 use crate::frame;
 use crate::handle::PoolHandle;
 use crate::identifier::ServerId;
+use crate::owner::ElementOwner;
 use crate::parameter::{ParameterType as P, Parameters};
 use crate::reader::Reader;
 
@@ -101,14 +102,14 @@ fn read_presence<'a>(
     Ok(Presence { reply_required, checksum, information })
 }
 
-/// Pool entries: order matters here, for an element belongs to the handle before it.
+/// Pool entries: order matters here, for an element belongs to the handle before it, and an owner to the element.
 fn read_entries<'a>(
     value: Reader<'a>,
     dialect: Dialect,
     unrecognized: &mut Vec<ErrorCause<'a>>,
 ) -> Result<Vec<PoolEntry<'a>>, DecodeError> {
     let mut entries: Vec<PoolEntry<'a>> = Vec::new();
-    let mut parameters = Parameters::new(value);
+    let mut parameters = Parameters::new(value).with_owners(dialect);
     while let Some(parameter) = parameters.next(unrecognized)? {
         match parameter.parameter {
             P::POOL_HANDLE => {
@@ -118,7 +119,13 @@ fn read_entries<'a>(
             P::POOL_ELEMENT => {
                 let element = PoolElement::read(&parameter, dialect, unrecognized)?;
                 let entry = entries.last_mut().ok_or_else(|| parameter.unexpected())?;
-                entry.elements.push(element);
+                entry.elements.push(element.into());
+            }
+            P::ELEMENT_OWNER => {
+                let owner = ElementOwner::read(&parameter)?;
+                let element = entries.last_mut().and_then(|entry| entry.elements.last_mut());
+                let TableElement { owner: slot, .. } = element.ok_or_else(|| parameter.unexpected())?;
+                parameter.store(slot, owner)?;
             }
             _ => return Err(parameter.unexpected()),
         }
@@ -141,8 +148,8 @@ fn read_update<'a>(
         }
     };
     value.u16()?;
-    let (mut pool_handle, mut element) = (None, None);
-    let mut parameters = Parameters::new(value);
+    let (mut pool_handle, mut element, mut owner) = (None, None, None);
+    let mut parameters = Parameters::new(value).with_owners(dialect);
     while let Some(parameter) = parameters.next(unrecognized)? {
         match parameter.parameter {
             P::POOL_HANDLE => {
@@ -153,6 +160,9 @@ fn read_update<'a>(
                 let read = PoolElement::read(&parameter, dialect, unrecognized)?;
                 parameter.store(&mut element, read)?;
             }
+            P::ELEMENT_OWNER => {
+                parameter.store(&mut owner, ElementOwner::read(&parameter)?)?;
+            }
             _ => return Err(parameter.unexpected()),
         }
     }
@@ -161,6 +171,7 @@ fn read_update<'a>(
         takeover_suggested,
         pool_handle: pool_handle.ok_or_else(|| parameters.missing(P::POOL_HANDLE))?,
         element: element.ok_or_else(|| parameters.missing(P::POOL_ELEMENT))?,
+        owner,
     })
 }
 

@@ -7,6 +7,7 @@ use crate::element::EncodedElement;
 use crate::error::EncodeError;
 use crate::handle::PoolHandle;
 use crate::identifier::ServerId;
+use crate::owner::ElementOwner;
 use crate::parameter::ParameterType;
 use crate::writer::{OpenLength, Writer};
 
@@ -57,12 +58,16 @@ impl Body<'_> {
             Self::HandleTableRequest(_) | Self::ListRequest => Ok(()),
             Self::HandleTableResponse(m) => m.entries.iter().try_for_each(|entry| {
                 entry.pool_handle.write(w)?;
-                entry.elements.iter().try_for_each(|element| element.write(w))
+                entry.elements.iter().try_for_each(|listed| {
+                    listed.element.write(w)?;
+                    write_owner(w, listed.owner.as_ref())
+                })
             }),
             Self::HandleUpdate(m) => {
                 write_action(w, m.action);
                 m.pool_handle.write(w)?;
-                m.element.write(w)
+                m.element.write(w)?;
+                write_owner(w, m.owner.as_ref())
             }
             Self::ListResponse(m) => m.servers.iter().try_for_each(|server| server.write(w)),
             Self::InitTakeover(super::InitTakeover { target })
@@ -87,6 +92,7 @@ pub fn encode_handle_update(
     action: UpdateAction,
     pool_handle: &PoolHandle<'_>,
     element: EncodedElement<'_>,
+    owner: Option<&ElementOwner<'_>>,
 ) -> Result<(), EncodeError> {
     Writer::append(buffer, dialect, |w| {
         w.message(mt::HANDLE_UPDATE, 0, |w| {
@@ -95,7 +101,7 @@ pub fn encode_handle_update(
             write_action(w, action);
             pool_handle.write(w)?;
             element.write(w);
-            Ok(())
+            write_owner(w, owner)
         })
     })
 }
@@ -118,17 +124,21 @@ impl<'b> TableResponseWriter<'b> {
     }
 
     /// Starts the entry of a pool, if it and `first`, the first element of the entry, fit: then adds both.
-    pub fn pool(&mut self, pool_handle: &PoolHandle<'_>, first: EncodedElement<'_>) -> bool {
+    pub fn pool(
+        &mut self,
+        pool_handle: &PoolHandle<'_>,
+        first: EncodedElement<'_>,
+        owner: Option<&ElementOwner<'_>>,
+    ) -> bool {
         let handle = (4 + pool_handle.as_bytes().len()).next_multiple_of(4);
-        if !self.fits(handle + first.as_bytes().len()) || pool_handle.write(&mut self.writer).is_err() {
-            return false;
-        }
-        self.add(first)
+        self.fits(handle + first.as_bytes().len())
+            && pool_handle.write(&mut self.writer).is_ok()
+            && self.add(first, owner)
     }
 
-    /// Adds an element to the entry of the pool, if it fits.
-    pub fn element(&mut self, element: EncodedElement<'_>) -> bool {
-        self.fits(element.as_bytes().len()) && self.add(element)
+    /// Adds an element to the entry of the pool, if it fits. Its owner is left out where only that does not fit.
+    pub fn element(&mut self, element: EncodedElement<'_>, owner: Option<&ElementOwner<'_>>) -> bool {
+        self.fits(element.as_bytes().len()) && self.add(element, owner)
     }
 
     /// Ends the message. `more` is the M flag: the receiver shall ask for the next part.
@@ -152,16 +162,24 @@ impl<'b> TableResponseWriter<'b> {
         self.elements < elements && self.writer.length_since(self.open) + size <= limit
     }
 
-    fn add(&mut self, element: EncodedElement<'_>) -> bool {
+    fn add(&mut self, element: EncodedElement<'_>, owner: Option<&ElementOwner<'_>>) -> bool {
         element.write(&mut self.writer);
+        // What a message can hold, whatever the dialect's limit: an element does not wait for the next part for its owner's sake.
+        let most = usize::from(u16::MAX) - 3;
+        let room = most.saturating_sub(self.writer.length_since(self.open));
+        let owner = owner.filter(|owner| owner.encoded_length() <= room);
         self.elements += 1;
-        true
+        write_owner(&mut self.writer, owner).is_ok()
     }
 }
 
 fn write_action(w: &mut Writer<'_>, action: UpdateAction) {
     w.u16(action as u16);
     w.u16(0);
+}
+
+fn write_owner(w: &mut Writer<'_>, owner: Option<&ElementOwner<'_>>) -> Result<(), EncodeError> {
+    owner.map_or(Ok(()), |owner| owner.write(w))
 }
 
 const fn flag(set: bool) -> u8 {

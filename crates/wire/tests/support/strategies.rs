@@ -7,8 +7,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rserpool_wire::{
-    CauseCode, Dialect, ErrorCause, Load, OperationError, PeIdentifier, Policy, PolicyType, PoolElement,
-    PoolHandle, RegistrationLife, ServerId, ServerInformation, Transport, TransportUse, asap, enrp,
+    CauseCode, Dialect, ElementOwner, ErrorCause, Load, OperationError, PeIdentifier, Policy, PolicyType,
+    PoolElement, PoolHandle, RegistrationLife, ServerId, ServerInformation, Transport, TransportUse, asap,
+    enrp,
 };
 
 pub(crate) fn dialect() -> impl Strategy<Value = Dialect> {
@@ -164,6 +165,12 @@ pub(crate) fn asap(dialect: Dialect) -> BoxedStrategy<asap::Message<'static>> {
     .boxed()
 }
 
+/// Any owner, or none.
+pub(crate) fn owner() -> impl Strategy<Value = Option<ElementOwner<'static>>> {
+    let identity = prop_oneof![4 => "\\PC{1,40}", 1 => "[a-z]{255}"];
+    option::of(identity.prop_map(|identity| ElementOwner::new(identity).expect("neither empty nor too long")))
+}
+
 pub(crate) fn cookie() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..200)
 }
@@ -175,7 +182,11 @@ pub(crate) fn enrp(dialect: Dialect) -> BoxedStrategy<enrp::Message<'static>> {
         (server_id(), tcp_or_sctp())
             .prop_map(|(identifier, transport)| ServerInformation { identifier, transport })
     };
-    let entry = (pool_handle(), vec(element(dialect), 0..3))
+    // A dialect without owners leaves them out.
+    let owner = move || owner().prop_map(move |owner| owner.filter(|_| dialect.tells_owners()));
+    let listed =
+        (element(dialect), owner()).prop_map(|(element, owner)| enrp::TableElement { element, owner });
+    let entry = (pool_handle(), vec(listed, 0..3))
         .prop_map(|(pool_handle, elements)| enrp::PoolEntry { pool_handle, elements });
     let action = prop_oneof![Just(enrp::UpdateAction::Add), Just(enrp::UpdateAction::Delete)];
     let body = prop_oneof![
@@ -190,9 +201,10 @@ pub(crate) fn enrp(dialect: Dialect) -> BoxedStrategy<enrp::Message<'static>> {
         (any::<bool>(), any::<bool>(), vec(entry, 0..4)).prop_map(|(rejected, more, entries)| {
             Body::HandleTableResponse(enrp::HandleTableResponse { rejected, more, entries })
         }),
-        (action, any::<bool>(), pool_handle(), element(dialect)).prop_map(
-            |(action, takeover_suggested, pool_handle, element)| {
-                Body::HandleUpdate(enrp::HandleUpdate { action, takeover_suggested, pool_handle, element })
+        (action, any::<bool>(), pool_handle(), element(dialect), owner()).prop_map(
+            |(action, takeover_suggested, pool_handle, element, owner)| {
+                let update = enrp::HandleUpdate { action, takeover_suggested, pool_handle, element, owner };
+                Body::HandleUpdate(update)
             }
         ),
         Just(Body::ListRequest),

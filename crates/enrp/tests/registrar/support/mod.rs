@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rserpool_enrp::{RegistrarConfig, RegistrarEvent, RegistrarMachine, RegistrarTimers};
 use rserpool_machine::{
     DownReason, Endpoint, Input, LinkId, LinkKind, Machine, Output, PeerIdentity, Protocol, Scheme,
 };
-use rserpool_wire::{PeIdentifier, ServerId};
+use rserpool_wire::enrp::{self, Body};
+use rserpool_wire::{Dialect, PeIdentifier, ServerId};
 
 pub(crate) use client::{Client, ClientId, element, policy_element};
 
@@ -69,6 +70,8 @@ pub(crate) struct Net {
     pub(crate) sent: BTreeMap<(Protocol, u8), usize>,
     /// ENRP messages of this type are lost.
     pub(crate) lose: Option<u8>,
+    /// Registrars that know nothing of owners: they neither tell them nor understand what they are told.
+    pub(crate) old: BTreeSet<ServerId>,
 }
 
 pub(crate) fn address(node: Node, port: u16) -> SocketAddr {
@@ -109,6 +112,7 @@ impl Net {
             accepted: 0,
             sent: BTreeMap::new(),
             lose: None,
+            old: BTreeSet::new(),
         }
     }
 
@@ -272,7 +276,7 @@ impl Net {
         let node = Node::Registrar(id);
         while let Some(output) = self.registrars.get_mut(&id).and_then(|r| r.machine.poll_output()) {
             match output {
-                Output::Connect { link, protocol, remote } => {
+                Output::Connect { link, protocol, remote, .. } => {
                     let to = remote.socket_addresses().next().flatten().expect("an address");
                     self.open((node, link), protocol, to);
                 }
@@ -282,6 +286,10 @@ impl Net {
                     let protocol = if to_client { Protocol::Asap } else { Protocol::Enrp };
                     *self.sent.entry((protocol, bytes[0])).or_default() += 1;
                     if to_client || self.lose != Some(bytes[0]) {
+                        let is_old =
+                            |node: Node| matches!(node, Node::Registrar(id) if self.old.contains(&id));
+                        let to_old = self.wires.get(&(node, link)).is_some_and(|end| is_old(end.0));
+                        let bytes = if to_old || is_old(node) { without_owners(bytes) } else { bytes };
                         self.transmit((node, link), bytes);
                     }
                 }
@@ -411,6 +419,25 @@ impl Net {
     pub(crate) fn wire_count(&self, a: Node, b: Node) -> usize {
         self.wires.iter().filter(|(x, y)| x.0 == a && y.0 == b).count()
     }
+}
+
+/// What a registrar that does not know owners makes of a message, or sends instead.
+fn without_owners(bytes: Bytes) -> Bytes {
+    let Ok(mut decoded) = enrp::decode(&bytes, Dialect::Rfc) else { return bytes };
+    match &mut decoded.message.body {
+        Body::HandleUpdate(update) => update.owner = None,
+        Body::HandleTableResponse(table) => {
+            table
+                .entries
+                .iter_mut()
+                .flat_map(|entry| &mut entry.elements)
+                .for_each(|listed| listed.owner = None);
+        }
+        _ => return bytes,
+    }
+    let mut buffer = BytesMut::new();
+    decoded.message.encode(Dialect::Rfc, &mut buffer).expect("it was longer before");
+    buffer.freeze()
 }
 
 pub(crate) const fn secs(n: u64) -> Duration {

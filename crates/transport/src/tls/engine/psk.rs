@@ -214,7 +214,7 @@ impl Connection {
 /// Whether the handshake was by this key, and not by something that the other end only claims.
 fn has_proven(connection: &S2n, key: &PreSharedKey) -> bool {
     let mut identity = vec![0; connection.negotiated_psk_identity_length().unwrap_or(0)];
-    connection.negotiated_psk_identity(&mut identity).is_ok() && identity == key.identity().as_bytes()
+    connection.negotiated_psk_identity(&mut identity).is_ok() && identity == key.offered()
 }
 
 fn describe(error: &Error) -> String {
@@ -232,7 +232,7 @@ impl Keyed {
     fn new(settings: &Settings, key: &PreSharedKey) -> Result<Self, HandshakeError> {
         let build = || -> Result<Psk, Error> {
             let mut builder = Psk::builder()?;
-            builder.set_identity(key.identity().as_bytes())?;
+            builder.set_identity(key.offered())?;
             builder.set_secret(key.secret())?;
             // What a key is for unless both ends agreed on something else (RFC 8446 §4.2.11).
             builder.set_hmac(PskHmac::SHA256)?;
