@@ -97,8 +97,11 @@ async fn two_that_connect_to_each_other_have_a_link_each() {
     let [a, b] = [registrar("a", "b"), registrar("b", "a")];
     let Some(a) = listen("sctp+tls://127.0.0.1:0", &a).await else { return };
     let Some(b) = listen("sctp+tls://127.0.0.1:0", &b).await else { return };
-    let (of_a, of_b, at_a, at_b) =
-        tokio::join!(a.connect(b.local_endpoint()), b.connect(a.local_endpoint()), a.accept(), b.accept());
+    let links = async {
+        tokio::join!(a.connect(b.local_endpoint()), b.connect(a.local_endpoint()), a.accept(), b.accept())
+    };
+    let links = tokio::time::timeout(Duration::from_secs(20), links).await;
+    let (of_a, of_b, at_a, at_b) = links.expect("four ends of two links");
     let [opened, accepted] = [[of_a, of_b], [at_a, at_b]].map(|ends| ends.map(|end| end.expect("a link")));
     assert_eq!(accepted.each_ref().map(|link| &link.identity), [&authenticated("b"), &authenticated("a")]);
     for (link, listener) in opened.iter().zip([&a, &b]) {
