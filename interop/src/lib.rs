@@ -33,6 +33,6 @@ pub use kernel::Kernel;
 pub use lab::{Lab, inside, skipped};
 pub use machine::{Kept, LabError, Machine, Outcome, TIMED_OUT, missing};
 pub use network::{Network, Running};
-pub use scenario::{Hosts, Process, Scenario, until};
+pub use scenario::{Hosts, Process, Scenario, UNHURRIED, until};
 pub use suite::Suite;
 pub use tshark::no_message_is_objectionable;

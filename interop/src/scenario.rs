@@ -26,6 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TIME_LIMIT: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(50);
 
+/// A configuration for registrars: fast timers, but time enough for a slow kernel to answer in.
+pub const UNHURRIED: &str = "\
+[timing]
+max_time_last_heard = 4
+max_time_no_response = 5
+takeover_watch = 12
+keep_alive_timeout = 6
+detached_grace = 2
+";
+
 /// A test on hosts on which both implementations can be started.
 ///
 /// When it has succeeded, tshark reads its captures, and must not object to any message of either.

@@ -1,24 +1,15 @@
 //! Our registrar, tested from outside over SCTP by `rserpool conform`.
 use std::time::Duration;
 
-use rserpool_interop::Scenario;
+use rserpool_interop::{Scenario, UNHURRIED};
 
-/// Fast timers, but time enough for a slow kernel to answer in.
-const TIMING: &str = "\
-[timing]
-max_time_last_heard = 4
-max_time_no_response = 5
-takeover_watch = 12
-keep_alive_timeout = 6
-detached_grace = 2
-";
 const PATIENCE: Duration = Duration::from_secs(240);
 
 #[test]
 fn our_registrar_conforms_over_sctp() {
     let scenario = Scenario::unread("our_registrar_conforms_over_sctp").hosts(2);
     scenario.time_limit(PATIENCE + Duration::from_secs(30)).run(|hosts| {
-        let timing = hosts.file("registrar.toml", TIMING);
+        let timing = hosts.file("registrar.toml", UNHURRIED);
         let _registrar =
             hosts.registrar(1, &["--dialect=rfc", "--timers=fast", &format!("--config={timing}")]);
         let tester = hosts.rserpool(

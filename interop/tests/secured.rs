@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rserpool_interop::{Hosts, Machine, Process, Scenario, skipped, test_programs, until};
+use rserpool_interop::{Hosts, Machine, Process, Scenario, UNHURRIED, skipped, test_programs, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONVENTIONS: [&str; 2] = ["--dialect=rfc", "--timers=fast"];
@@ -170,7 +170,7 @@ fn our_registrar_conforms_over_tls_on_sctp() {
     let scenario = Scenario::unread("our_registrar_conforms_over_tls_on_sctp").hosts(2).networks(2);
     scenario.time_limit(Duration::from_secs(270)).run(|hosts| {
         let keys = Keys::make(hosts);
-        let timing = hosts.file("registrar.toml", TIMING);
+        let timing = hosts.file("registrar.toml", UNHURRIED);
         let _registrar = keys.registrar(1, &[&format!("--config={timing}")]);
         let arguments = [
             "conform",
@@ -214,16 +214,6 @@ fn secured_links_are_over_sctp_what_they_are_over_tcp() {
     let outcome = machine.run("secured", &commands).expect("it boots");
     assert_eq!(outcome.status, 0, "log: {}", outcome.kept.folder().display());
 }
-
-/// Fast timers, but time enough for a slow kernel to answer in.
-const TIMING: &str = "\
-[timing]
-max_time_last_heard = 4
-max_time_no_response = 5
-takeover_watch = 12
-keep_alive_timeout = 6
-detached_grace = 2
-";
 
 const PEER: &str = "--peer=sctp+tls://10.9.0.1:9902,10.10.0.1:9902";
 
