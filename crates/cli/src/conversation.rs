@@ -14,8 +14,6 @@ use crate::failure::Failure;
 
 /// The longest line that an answer may have.
 const LONGEST: u64 = 1 << 20;
-/// How an alert of TLS begins.
-const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// A conversation with a pool.
 pub(crate) struct Conversation {
@@ -152,14 +150,21 @@ impl Lines {
     /// Sends a line and reads one.
     async fn exchange(&mut self, line: &[u8]) -> io::Result<Vec<u8>> {
         match self {
-            Self::Tcp(stream) => exchange_bytes(stream, line).await,
-            Self::Tls(stream) => exchange_bytes(stream, line).await,
+            Self::Tcp(stream) => match exchange_bytes(stream, line).await? {
+                answer if is_tls_alert(&answer) => {
+                    let text = "the element speaks TLS: --service-tls does too";
+                    Err(io::Error::new(io::ErrorKind::InvalidData, text))
+                }
+                answer => whole_line(answer),
+            },
+            Self::Tls(stream) => whole_line(exchange_bytes(stream, line).await?),
             #[cfg(target_os = "linux")]
             Self::Sctp(stream) => exchange_messages(stream, line).await,
         }
     }
 }
 
+/// Sends a line, and returns what comes up to the end of one, of the stream, or of what a line may have.
 async fn exchange_bytes<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut BufReader<S>,
     line: &[u8],
@@ -168,11 +173,16 @@ async fn exchange_bytes<S: AsyncRead + AsyncWrite + Unpin>(
     stream.flush().await?;
     let mut answer = Vec::with_capacity(line.len());
     stream.take(LONGEST).read_until(b'\n', &mut answer).await?;
+    Ok(answer)
+}
+
+/// Whether a server says that it expects TLS: a record with an alert, two bytes long (RFC 8446 §5.1, §6).
+const fn is_tls_alert(answer: &[u8]) -> bool {
+    matches!(answer, [21, 3, _, 0, 2, ..])
+}
+
+fn whole_line(answer: Vec<u8>) -> io::Result<Vec<u8>> {
     match answer.last() {
-        // The alert of a server that expects TLS, which may end as a line does (RFC 8446 §6).
-        _ if answer.starts_with(&TLS_ALERT) => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "the element speaks TLS: --service-tls does too"))
-        }
         Some(b'\n') => Ok(answer),
         _ if answer.len() as u64 == LONGEST => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is a line without end"))

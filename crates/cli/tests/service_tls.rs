@@ -103,6 +103,22 @@ fn a_call_and_an_echo_service_speak_tls_with_each_other() {
     scope.assert_called(&flags(&["--service-tls", "--psk-identity", "pe-a", "--psk-file", &psk]));
 }
 
+/// Only what can be nothing but the alert of a server in a conversation in clear is taken for one.
+#[test]
+fn an_answer_may_begin_as_tls_does() {
+    let scope = Scope::new("beginning");
+    let answered = |flags: &[String], line: &str| {
+        let mut call = start(&scope.arguments("call", &["--timeout", "5"], flags));
+        call.say(line);
+        assert_eq!(call.line(), line);
+    };
+    let plain = echo("echo", &scope.asap, &[]);
+    answered(&[], "\u{15}\u{3} in clear");
+    drop(plain);
+    let _element = scope.element(&["--echo"], &scope.certificate());
+    answered(&scope.authority(), "\u{15}\u{3}\u{3}\0\u{2} over TLS");
+}
+
 /// 5355-2.9.3-01: an element that does not speak TLS, or cannot prove that it is of the pool, is never spoken to.
 #[test]
 fn a_call_refuses_elements_that_do_not_prove_themselves_and_says_why() {
@@ -179,6 +195,17 @@ fn a_proxy_and_a_sidecar_put_tls_between_a_plain_client_and_a_plain_service() {
     assert_eq!(ask_in_clear(listening, "hello"), "you said hello\n");
 }
 
+/// What an element has logged when it is asked to end as soon as it serves.
+fn all_that_is_said(mut element: Running) -> String {
+    element.ready();
+    let mut log = element.log().expect("piped");
+    element.terminate();
+    element.end();
+    let mut text = String::new();
+    log.read_to_string(&mut text).expect("text");
+    text
+}
+
 /// 5355-2.9, 5355-2.15: what is not encrypted is said once.
 #[test]
 fn what_is_not_encrypted_is_said_at_the_start() {
@@ -196,26 +223,7 @@ fn what_is_not_encrypted_is_said_at_the_start() {
     let own: Vec<_> = own.iter().map(String::as_str).collect();
     said(&[&[&*scope.asap][..], &own].concat(), "links to registrars are not secured");
 
-    let mut element = start_with_log(&[
-        "pe",
-        "--echo",
-        "--timers",
-        "fast",
-        "--pool",
-        "echo",
-        "--registrar",
-        &asap,
-        "--psk-identity",
-        "pe-a",
-        "--psk-file",
-        &keys.path("psk"),
-    ]);
-    element.ready();
-    let mut log = element.log().expect("piped");
-    element.terminate();
-    element.end();
-    let mut text = String::new();
-    log.read_to_string(&mut text).expect("text");
+    let text = all_that_is_said(keys.element_by(start_with_log, &asap));
     assert_eq!(text.matches("is not encrypted here: --service-tls").count(), 1, "{text}");
 }
 
@@ -258,12 +266,6 @@ fn a_certificate_that_is_not_for_the_pool_is_told() {
     let scope = Scope::new("not-for");
     let (cert, key) = (scope.path("user-1/cert.pem"), scope.path("user-1/key.pem"));
     let element = flags(&["--service-tls", "--tls-cert", &cert, "--tls-key", &key]);
-    let mut element = start_with_log(&scope.arguments("pe", &["--echo"], &element));
-    element.ready();
-    let mut log = element.log().expect("piped");
-    element.terminate();
-    element.end();
-    let mut text = String::new();
-    log.read_to_string(&mut text).expect("text");
+    let text = all_that_is_said(start_with_log(&scope.arguments("pe", &["--echo"], &element)));
     assert!(text.contains("not for `echo`") && text.contains("--service-name"), "{text}");
 }

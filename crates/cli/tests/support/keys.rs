@@ -71,7 +71,13 @@ impl Keys {
         start_with_log(&[&base[..], more].concat())
     }
 
+    /// An echo service that registers by the pre-shared key of `pe-a`.
     pub(crate) fn element(&self, registrar: &str) -> Running {
+        self.element_by(start, registrar)
+    }
+
+    /// The same, begun in this way.
+    pub(crate) fn element_by(&self, start: impl Fn(&[&str]) -> Running, registrar: &str) -> Running {
         let psk = self.path("psk");
         start(&[
             "pe",
