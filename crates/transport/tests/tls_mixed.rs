@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use rserpool_transport::{
     ClientCertificates, ClientSecurity, HandshakeError, LinkConfig, Listener, PskTable, Security,
-    SecurityConfig, SecurityError, ServerSecurity, TlsIdentity, TransportError, connect, rustls,
+    SecurityConfig, SecurityError, ServerSecurity, TlsIdentity, TransportError, rustls,
 };
 use support::tls::{
-    Authority, address, client, failure, key, listen, meet, psk_client, psk_server, server, turned_away, with,
+    Authority, address, against_plain, client, failure, key, listen, meet, psk_client, psk_server, server,
+    turned_away, with, without_tls,
 };
 use support::{drive, endpoint, message, read_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,16 +34,8 @@ async fn secured() -> (Listener, LinkConfig) {
 async fn a_plain_link_to_a_tls_port_says_so() {
     let (listener, _) = secured().await;
     let plain = endpoint(&format!("tcp://127.0.0.1:{}", listener.local_endpoint().port()));
-    let plain_client = async {
-        let mut link = drive(connect(&plain, &LinkConfig::default()).await.expect("it listens"));
-        link.queue.push(message(1, 16)).expect("room");
-        link.queue.try_flush();
-        read_all(&mut link.reader).await.1.expect("no clean end")
-    };
-    tokio::select! {
-        error = plain_client => assert!(matches!(error, TransportError::SpeaksTls), "{error}"),
-        accepted = listener.accept() => panic!("let in: {accepted:?}"),
-    }
+    let error = without_tls(&plain, &listener).await;
+    assert!(matches!(error, TransportError::SpeaksTls), "{error}");
 }
 
 #[tokio::test]
@@ -51,13 +44,7 @@ async fn tls_to_a_plain_port_says_so_on_both_sides() {
         let plain =
             Listener::bind(&endpoint("tcp://127.0.0.1:0"), &LinkConfig::default()).await.expect("free");
         let remote = endpoint(&format!("tls://127.0.0.1:{}", plain.local_endpoint().port()));
-        let plain_server = async {
-            let mut link = drive(plain.accept().await.expect("somebody connects"));
-            let error = read_all(&mut link.reader).await.1.expect("no clean end");
-            link.queue.close();
-            error
-        };
-        let (here, there) = tokio::join!(failure(&remote, &config), plain_server);
+        let (here, there) = against_plain(&plain, &remote, &config).await;
         assert!(matches!(here, TransportError::Handshake { source: HandshakeError::Closed, .. }), "{here}");
         assert!(matches!(there, TransportError::SpeaksTls), "{there}");
     }

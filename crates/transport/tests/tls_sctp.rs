@@ -10,10 +10,12 @@ use std::time::Duration;
 use rserpool_machine::{Endpoint, PeerIdentity};
 use rserpool_sctp::{Received, SctpStream, SendInfo, SocketConfig};
 use rserpool_transport::{
-    ClientCertificates, HandshakeError, LinkConfig, Listener, SecurityConfig, TransportError, connect, rustls,
+    ClientCertificates, HandshakeError, LinkConfig, Listener, SecurityConfig, TransportError, rustls,
 };
-use support::tls::{Authority, failure, key, meet, psk, psk_client, psk_server, server, with};
-use support::{drive, endpoint, message, read_all};
+use support::tls::{
+    Authority, against_plain, failure, key, meet, psk, psk_client, psk_server, server, with, without_tls,
+};
+use support::{drive, endpoint, read_all};
 
 const ASAP: SendInfo = SendInfo::new(11);
 
@@ -112,17 +114,8 @@ async fn two_that_connect_to_each_other_have_a_link_each() {
 #[tokio::test]
 async fn a_plain_link_to_a_tls_port_says_so() {
     let Some(listener) = listen("sctp+tls://127.0.0.1:0", &taking_pe_a()).await else { return };
-    let plain_client = async {
-        let plain = with_scheme(&listener, "sctp");
-        let mut link = drive(connect(&plain, &LinkConfig::default()).await.expect("it listens"));
-        link.queue.push(message(1, 16)).expect("room");
-        link.queue.try_flush();
-        read_all(&mut link.reader).await.1.expect("no clean end")
-    };
-    tokio::select! {
-        error = plain_client => assert!(matches!(error, TransportError::SpeaksTls), "{error}"),
-        accepted = listener.accept() => panic!("let in: {accepted:?}"),
-    }
+    let error = without_tls(&with_scheme(&listener, "sctp"), &listener).await;
+    assert!(matches!(error, TransportError::SpeaksTls), "{error}");
 }
 
 #[tokio::test]
@@ -130,13 +123,7 @@ async fn tls_to_a_plain_port_says_so_on_both_sides() {
     let Some(plain) = listen("sctp://127.0.0.1:0", &LinkConfig::default()).await else { return };
     let remote = with_scheme(&plain, "sctp+tls");
     let config = psk_client(key("pe-a", 1));
-    let plain_server = async {
-        let mut link = drive(plain.accept().await.expect("somebody connects"));
-        let error = read_all(&mut link.reader).await.1.expect("no clean end");
-        link.queue.close();
-        error
-    };
-    let (here, there) = tokio::join!(failure(&remote, &config), plain_server);
+    let (here, there) = against_plain(&plain, &remote, &config).await;
     assert!(matches!(here, TransportError::Handshake { source: HandshakeError::Closed, .. }), "{here}");
     assert!(matches!(there, TransportError::SpeaksTls), "{there}");
 }

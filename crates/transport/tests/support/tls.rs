@@ -15,7 +15,7 @@ use rserpool_transport::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{drive, endpoint};
+use super::{drive, endpoint, message, read_all};
 
 /// Somebody who issues certificates.
 pub(crate) struct Authority {
@@ -204,6 +204,35 @@ pub(crate) fn address(listener: &Listener) -> (Ipv4Addr, u16) {
 /// What a client hears that does not get so far as to be turned away by a server.
 pub(crate) async fn failure(remote: &Endpoint, config: &LinkConfig) -> TransportError {
     connect(remote, config).await.map(|_| ()).expect_err("no link")
+}
+
+/// What a client without TLS hears at `plain`, the same place as a TLS port; that lets nobody in.
+pub(crate) async fn without_tls(plain: &Endpoint, listener: &Listener) -> TransportError {
+    let client = async {
+        let mut link = drive(connect(plain, &LinkConfig::default()).await.expect("it listens"));
+        link.queue.push(message(1, 16)).expect("room");
+        link.queue.try_flush();
+        read_all(&mut link.reader).await.1.expect("no clean end")
+    };
+    tokio::select! {
+        error = client => error,
+        accepted = listener.accept() => panic!("let in: {accepted:?}"),
+    }
+}
+
+/// What both ends hear when a client speaks TLS, at `remote`, to a listener without it.
+pub(crate) async fn against_plain(
+    listener: &Listener,
+    remote: &Endpoint,
+    config: &LinkConfig,
+) -> (TransportError, TransportError) {
+    let server = async {
+        let mut link = drive(listener.accept().await.expect("somebody connects"));
+        let error = read_all(&mut link.reader).await.1.expect("no clean end");
+        link.queue.close();
+        error
+    };
+    tokio::join!(failure(remote, config), server)
 }
 
 /// What is logged on this thread, for as long as the value lives.
