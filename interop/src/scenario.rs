@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TIME_LIMIT: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A configuration for registrars: fast timers, but time enough for a slow kernel to answer in.
+/// A configuration for registrars: fast timers, but time enough to answer in for a kernel that is slow, and that stands still
+/// for seconds while its host does something else.
 pub const UNHURRIED: &str = "\
 [timing]
 max_time_last_heard = 4
@@ -34,6 +35,16 @@ max_time_no_response = 5
 takeover_watch = 12
 keep_alive_timeout = 6
 detached_grace = 2
+download_session = 5
+resync_interval = 5
+[links]
+connect_timeout = 5
+handshake_timeout = 15
+[sctp]
+rto_initial = 1
+rto_min = 1
+rto_max = 4
+association_retransmissions = 10
 ";
 
 /// A test on hosts on which both implementations can be started.
@@ -285,6 +296,17 @@ impl Process {
             }
             thread::sleep(POLL);
         }
+    }
+
+    /// Waits until this `rserpool conform` has ended, without a case that failed.
+    ///
+    /// # Panics
+    /// If a case fails, or it takes longer.
+    pub fn conforms_within(&self, time: Duration) {
+        let summary = self.prints_within(time, " failed, ");
+        let printed = self.printed();
+        let failures = printed.lines().skip_while(|line| *line != "failed").collect::<Vec<_>>().join("\n");
+        assert!(summary.contains(" 0 failed, "), "{summary}\n{failures}");
     }
 
     /// The next line that contains `text`, if it has been printed already.

@@ -17,6 +17,8 @@ max_time_no_response = 2.5
 takeover_watch = 6
 keep_alive_timeout = 3
 detached_grace = 1
+download_session = 3
+resync_interval = 3
 ";
 
 fn file(name: &str) -> PathBuf {

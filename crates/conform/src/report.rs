@@ -59,6 +59,21 @@ impl Report {
         parts.filter_map(|part| Some((part.first()?.group, part)))
     }
 
+    /// Why cases failed, after the table: where it is read first, and where a log that was cut short still has it.
+    fn write_failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.failed() == 0 {
+            return Ok(());
+        }
+        writeln!(f, "failed")?;
+        for CaseReport { group, case, outcome, took } in &self.cases {
+            if let Outcome::Failed { expected, seen } = outcome {
+                writeln!(f, "  {group}: {}, after {:.1} s", case.name, took.as_secs_f64())?;
+                writeln!(f, "        expected {expected}\n        seen {seen}")?;
+            }
+        }
+        writeln!(f)
+    }
+
     /// The report as JUnit XML: a suite per group, the requirements as properties of the cases.
     #[must_use]
     pub fn junit(&self) -> String {
@@ -159,16 +174,13 @@ impl fmt::Display for Report {
                 };
                 let name = case.name;
                 writeln!(f, "  {word}  {name:width$}  {}", case.requirements.join(" "))?;
-                match outcome {
-                    Outcome::Passed => {}
-                    Outcome::Failed { expected, seen } => {
-                        writeln!(f, "        expected {expected}\n        seen {seen}")?;
-                    }
-                    Outcome::Skipped { reason } => writeln!(f, "        {reason}")?,
+                if let Outcome::Skipped { reason } = outcome {
+                    writeln!(f, "        {reason}")?;
                 }
             }
             writeln!(f)?;
         }
+        self.write_failures(f)?;
         let (passed, failed, skipped) = (self.passed(), self.failed(), self.skipped());
         let seconds = self.took.as_secs_f64();
         write!(f, "{}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.1} s", self.target)
@@ -193,7 +205,9 @@ mod tests {
         let failed = Outcome::Failed { expected: "silence".into(), seen: "<noise>".into() };
         let report = report(vec![Outcome::Passed, failed, Outcome::Skipped { reason: "needs more".into() }]);
         let text = report.to_string();
-        assert!(text.contains("expected silence\n        seen <noise>"), "{text}");
+        let (table, end) = text.split_once("failed\n").expect("a part about failures");
+        assert!(table.contains("  FAIL  ") && !table.contains("noise"), "{text}");
+        assert!(end.contains("after 1.5 s\n        expected silence\n        seen <noise>\n\n"), "{text}");
         assert!(text.ends_with("tcp://192.0.2.1:3863: 1 passed, 1 failed, 1 skipped in 1.5 s"), "{text}");
     }
 

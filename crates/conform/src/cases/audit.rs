@@ -139,10 +139,10 @@ async fn listed_stay(tester: Tester) -> Verdict {
 
 async fn in_parts(tester: Tester) -> Verdict {
     let (mut peer, pool, mut elements) = scene(&tester, 1).await?;
+    peer.serve_table(Table::Parts);
     for weight in 10..16 {
         elements.push(peer.own(&pool, &tester.element_with(Policy::WeightedRandom { weight })));
     }
-    peer.serve_table(Table::Parts);
     resynchronize(&mut peer).await?;
     let asks = |message: &Message<'_>| match &message.body {
         Body::HandleTableRequest(request) => Some(request.own_children_only),
