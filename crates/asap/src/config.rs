@@ -232,6 +232,9 @@ impl ElementConfig {
             ("max_registrations", self.max_registrations),
             ("keep_alives_per_second", self.keep_alives_per_second as usize),
         ])?;
+        if !self.secured && !self.registrar_names.is_empty() {
+            return Err(ConfigError::NamesWithoutSecurity);
+        }
         match &self.asap_transport {
             Some(transport) if Endpoint::from_transport(transport, self.secured).is_none() => {
                 Err(ConfigError::UnusableAsapTransport)
@@ -330,6 +333,9 @@ pub enum ConfigError {
     /// No registrar could connect to the ASAP transport.
     #[error("`asap_transport` must be a TCP or SCTP transport with an address and a port")]
     UnusableAsapTransport,
+    /// Registrars are to be known by names that none of them could prove.
+    #[error("`registrar_names` is for a secured scope: without TLS, registrars do not prove their names")]
+    NamesWithoutSecurity,
 }
 
 #[cfg(test)]
@@ -380,6 +386,10 @@ mod tests {
         assert_eq!(
             with(|c| c.asap_transport = Some(Transport::Opaque([].into()))),
             Err(ConfigError::UnusableAsapTransport)
+        );
+        assert_eq!(
+            with(|c| c.registrar_names = vec!["registrar-1".into()]),
+            Err(ConfigError::NamesWithoutSecurity)
         );
     }
 

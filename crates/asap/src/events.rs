@@ -1,4 +1,6 @@
 //! What the machines tell the application.
+use std::fmt;
+
 use rserpool_machine::{DownReason, Endpoint, LinkId};
 use rserpool_wire::{OperationError, PoolHandle, ServerId};
 
@@ -113,6 +115,16 @@ pub enum HomeLoss {
     Silent,
     /// It lacks the resources to register the element.
     Refused,
+}
+
+impl fmt::Display for HomeLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(reason) => reason.fmt(f),
+            Self::Silent => f.write_str("it does not answer"),
+            Self::Refused => f.write_str("it lacks the resources to register the element"),
+        }
+    }
 }
 
 /// What a [`UserMachine`](crate::UserMachine) tells.

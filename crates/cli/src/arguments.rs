@@ -1,5 +1,6 @@
 //! Arguments that several subcommands have in common, and how they read.
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,16 +9,26 @@ use clap::Args;
 use rserpool::machine::Endpoint;
 use rserpool::wire::{Dialect, PeIdentifier, ServerId};
 use rserpool::{Pool, PoolUser, ServiceSecurity, TimerProfile};
+use tokio::time::sleep;
+use tracing::warn;
 
 use crate::failure::Failure;
-use crate::security::{ClientKeys, UserTls, diagnose};
+use crate::security::{ClientKeys, Renewal, UserTls, diagnose};
+
+/// When to say first what is waited for: a wrong address or key is wrong from the start.
+pub(crate) const FIRST_REMINDER: Duration = Duration::from_secs(3);
 
 /// How registrars are found, and spoken to.
 #[derive(Debug, Args)]
 pub(crate) struct Registrars {
     /// A registrar: tcp://HOST:PORT, sctp://HOST:PORT,HOST:PORT, and with TLS tls://… or sctp+tls://…; may be given several
     /// times
-    #[arg(long = "registrar", value_name = "URL", required_unless_present = "interfaces")]
+    #[arg(
+        long = "registrar",
+        value_name = "URL",
+        value_parser = reachable,
+        required_unless_present = "interfaces"
+    )]
     pub(crate) registrars: Vec<Endpoint>,
     /// Hear announcements of registrars on this network interface; may be given several times
     #[arg(long = "discover", value_name = "IFACE")]
@@ -29,6 +40,21 @@ pub(crate) struct Registrars {
 }
 
 impl Registrars {
+    /// The outcome of `work`, which needs a registrar. Where that takes long, what keeps them from being reached is said meanwhile.
+    pub(crate) async fn await_with_reminder<T>(&self, work: impl Future<Output = T>) -> T {
+        let reminder = async {
+            sleep(FIRST_REMINDER).await;
+            if let Some(reason) = self.diagnose().await {
+                warn!(reason, "no registrar answers; still trying");
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            done = work => done,
+            never = reminder => never,
+        }
+    }
+
     /// `failure`, with what keeps the registrars from being reached if that is the reason.
     pub(crate) async fn explain(&self, failure: Failure) -> Failure {
         match self.diagnose().await {
@@ -59,7 +85,7 @@ pub(crate) struct Conventions {
 #[derive(Debug, Args)]
 pub(crate) struct User {
     /// The pool handle
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = pool_handle)]
     pub(crate) pool: String,
     #[command(flatten)]
     pub(crate) registrars: Registrars,
@@ -79,13 +105,22 @@ impl User {
     }
 
     /// How elements are spoken to; to be asked first.
-    pub(crate) fn with_elements(&mut self, tls: &UserTls) -> Result<Option<ServiceSecurity>, Failure> {
+    pub(crate) fn with_elements(
+        &mut self,
+        tls: &UserTls,
+        renewal: &mut Renewal,
+    ) -> Result<Option<ServiceSecurity>, Failure> {
         let Registrars { registrars, keys, .. } = &mut self.registrars;
-        tls.security(&self.pool, registrars, keys)
+        tls.security(&self.pool, registrars, keys, renewal)
     }
 
     /// Starts the pool user and names its pool.
     pub(crate) async fn pool(&self) -> Result<Pool, Failure> {
+        self.renewed_pool(&mut Renewal::default()).await
+    }
+
+    /// The same, its keys to be renewed.
+    pub(crate) async fn renewed_pool(&self, renewal: &mut Renewal) -> Result<Pool, Failure> {
         let Registrars { registrars, interfaces, conventions, keys } = &self.registrars;
         let mut builder = PoolUser::builder()
             .registrars(registrars.iter().cloned())
@@ -95,11 +130,54 @@ impl User {
         for interface in interfaces {
             builder = builder.discover(interface);
         }
-        if let Some(security) = keys.security(registrars, None)? {
+        if let Some(security) = keys.renewed_security(registrars, None, renewal)? {
             builder = builder.security(security);
         }
         Ok(builder.build().await?.pool(self.pool.clone()))
     }
+}
+
+/// Reads a pool handle: any text, but one that is empty comes from a variable that is not set.
+pub(crate) fn pool_handle(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("the name of a pool is not empty".into()) } else { Ok(text.into()) }
+}
+
+/// Reads the endpoint of somebody to connect to.
+pub(crate) fn reachable(text: &str) -> Result<Endpoint, String> {
+    let endpoint: Endpoint = text.parse().map_err(|error| format!("{error}"))?;
+    match endpoint.port() {
+        0 => Err("port 0 takes a free port where it is listened on; write the one that came of it".into()),
+        _ => Ok(endpoint),
+    }
+}
+
+/// Reads an address and a port, or a name and a port.
+pub(crate) fn place(text: &str) -> Result<String, String> {
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(text.into());
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = match bare {
+        // The zone may be the name of an interface, which the system looks up where there are no brackets.
+        Some(address) => address.contains('%'),
+        None => !host.is_empty() && !host.contains([':', '/', '[', ']']),
+    };
+    if !is_host || port.parse::<u16>().is_err() {
+        return Err("write HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080".into());
+    }
+    Ok(format!("{}:{port}", bare.unwrap_or(host)))
+}
+
+/// Reads a place, or the URL of an endpoint.
+pub(crate) fn place_or_url(text: &str) -> Result<String, String> {
+    if text.contains("://") {
+        return text
+            .parse()
+            .map(|endpoint: Endpoint| endpoint.to_string())
+            .map_err(|error| error.to_string());
+    }
+    place(text)
 }
 
 /// Reads the identifier of an element.
@@ -147,5 +225,23 @@ mod tests {
         for wrong in ["0", "-1", "NaN", "soon"] {
             assert!(seconds(wrong).expect_err(wrong).contains("2.5"));
         }
+    }
+
+    #[test]
+    fn places_read_as_documented_and_say_what_is_right() {
+        for right in
+            ["127.0.0.1:80", "[::1]:80", "[fe80::1%2]:80", "localhost:80", "0.0.0.0:0", "a_b.example:1"]
+        {
+            assert_eq!(place(right).as_deref(), Ok(right));
+        }
+        assert_eq!(place("[fe80::1%lo]:80").as_deref(), Ok("fe80::1%lo:80"));
+        for wrong in
+            ["80", ":80", "::1:80", "[::1]", "localhost", "a:b", "a:70000", "tcp://a:1", "http://a:80/"]
+        {
+            assert!(place(wrong).expect_err(wrong).contains("[::1]:8080"));
+        }
+        assert_eq!(place_or_url("sctp://127.0.0.1:0").as_deref(), Ok("sctp://127.0.0.1:0"));
+        assert!(place_or_url("http://127.0.0.1:0").expect_err("no endpoint").contains("tcp://HOST:PORT"));
+        assert!(reachable("tcp://127.0.0.1:0").expect_err("no port").contains("free port"));
     }
 }

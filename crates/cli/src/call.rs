@@ -10,7 +10,7 @@ use crate::arguments::{self, User};
 use crate::conversation::Conversation;
 use crate::failure::Failure;
 use crate::output;
-use crate::security::UserTls;
+use crate::security::{Renewal, UserTls};
 use crate::shutdown::Shutdown;
 
 /// Send each line of standard input to an element of a pool, and print the line that it answers
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
-    let security = arguments.user.with_elements(&arguments.tls)?;
+    let security = arguments.user.with_elements(&arguments.tls, &mut Renewal::default())?;
     let mut shutdown = Shutdown::listen()?;
     let answer_within = arguments.timeout.unwrap_or(match arguments.user.registrars.conventions.timers {
         TimerProfile::Rfc => Duration::from_secs(5),
@@ -39,8 +39,9 @@ pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let mut conversation = Conversation::new(pool, patience, answer_within).secured(security);
     let talk = async {
         // A pool that is not there is told at once, not after the first line.
-        if let Err(failure) = conversation.open().await {
-            return Err(arguments.user.registrars.explain(failure).await);
+        let registrars = &arguments.user.registrars;
+        if let Err(failure) = registrars.await_with_reminder(conversation.open()).await {
+            return Err(registrars.explain(failure).await);
         }
         let mut lines = input();
         while let Some(line) = lines.recv().await {

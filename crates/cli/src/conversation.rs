@@ -7,10 +7,13 @@ use rserpool::wire::PeIdentifier;
 use rserpool::{Connection, Pool, ServiceSecurity, Target, TlsStream};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
 use crate::failure::Failure;
+
+/// The rest between attempts when everybody who was tried has failed at once: the mistake may be ours, and the same with all of them.
+const REST: Duration = Duration::from_millis(50);
 
 /// The longest line that an answer may have.
 const LONGEST: u64 = 1 << 20;
@@ -108,6 +111,9 @@ impl Conversation {
             // that long is a failure.
             let again = repeats == 1 && error.kind() != io::ErrorKind::TimedOut;
             self.leave(again, &error).await;
+            if repeats > 2 {
+                sleep(REST).await;
+            }
         }
     }
 

@@ -54,7 +54,16 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
 }
 
 fn fetch<T: DeserializeOwned>(agent: &ureq::Agent, address: &str, path: &str) -> Result<T, Failure> {
-    let failed = |error: ureq::Error| Failure::new(format!("--admin {address}: {path}: {error}"));
+    let failed = |error: ureq::Error| {
+        let problem = match error {
+            ureq::Error::Timeout(_) => {
+                format!("no answer within {PATIENCE:?}; is it an administrative service?")
+            }
+            ureq::Error::Io(error) => error.to_string(),
+            other => format!("{path}: {other}; is it an administrative service?"),
+        };
+        Failure::new(format!("--admin {address}: {problem}"))
+    };
     let mut response = agent.get(format!("{address}{path}")).call().map_err(failed)?;
     response.body_mut().with_config().limit(LARGEST).read_json().map_err(failed)
 }

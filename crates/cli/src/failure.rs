@@ -1,7 +1,7 @@
 //! How a command fails: what standard error says, and the exit status.
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Why a command did not succeed.
@@ -30,13 +30,14 @@ impl Failure {
 
     /// Says it, and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
+        // That nobody reads the message does not make it another failure.
         match self {
             Self::Failed(message) => {
-                eprintln!("error: {message}");
+                let _ = writeln!(io::stderr(), "error: {message}");
                 ExitCode::from(1)
             }
             Self::Usage(message) => {
-                eprintln!("error: {message}\n\nFor more information, try '--help'.");
+                let _ = writeln!(io::stderr(), "error: {message}\n\nFor more information, try '--help'.");
                 ExitCode::from(2)
             }
             Self::Told => ExitCode::from(1),

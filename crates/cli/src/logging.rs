@@ -1,5 +1,5 @@
 //! Logs on standard error, for people or for machines.
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -17,10 +17,12 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(format: LogFormat, level: &str) {
     let filter = EnvFilter::builder().parse(std::env::var("RUST_LOG").unwrap_or_else(|_| level.to_owned()));
     let filter = filter.unwrap_or_else(|error| {
-        eprintln!("RUST_LOG: {error}; logging at level {level}");
+        let _ = writeln!(io::stderr(), "RUST_LOG: {error}; logging at level {level}");
         EnvFilter::new(level)
     });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that cannot be written is no reason to stop, nor is that this cannot be said either.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),

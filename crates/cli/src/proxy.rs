@@ -8,11 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
 
-use crate::arguments::User;
+use crate::arguments::{self, User};
 use crate::failure::Failure;
 use crate::listening;
 use crate::output;
-use crate::security::UserTls;
+use crate::security::{Renewal, UserTls};
 use crate::shutdown::Shutdown;
 
 /// Let any TCP client reach a live element of a pool
@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 /// Each connection goes to an element that the pool's policy picks; those that cannot be connected to are passed over. A
 /// connection whose element fails later is closed: the client connects again and gets another one. With --service-tls the
 /// way from here to the element is encrypted, for clients that know nothing of TLS. Prints `ready listen=URL` once it
-/// listens.
+/// listens. Where it has keys, SIGHUP reads their files again.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -28,15 +28,17 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     tls: UserTls,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = arguments::place)]
     listen: String,
 }
 
 pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
-    let security = arguments.user.with_elements(&arguments.tls)?;
+    let mut renewal = Renewal::default();
+    let security = arguments.user.with_elements(&arguments.tls, &mut renewal)?;
     let mut shutdown = Shutdown::listen()?;
     let listener = listening::listen("--listen", &arguments.listen).await?;
-    let pool = arguments.user.pool().await?;
+    let pool = arguments.user.renewed_pool(&mut renewal).await?;
+    renewal.start()?;
     output::ready([("listen", Endpoint::tcp(listener.local_addr()?))])?;
     let serve = listening::accept(listener, |client, from| {
         let (pool, security) = (pool.clone(), security.clone());

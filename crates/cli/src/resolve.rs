@@ -26,11 +26,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let pool = arguments.user.pool().await?;
-    let elements = match pool.resolve(arguments.items).await {
+    let registrars = &arguments.user.registrars;
+    let elements = match registrars.await_with_reminder(pool.resolve(arguments.items)).await {
         Ok(elements) => elements,
         Err(error) => {
             let failure = Failure::new(format!("pool {}: {error}", pool.handle()));
-            return Err(arguments.user.registrars.explain(failure).await);
+            return Err(registrars.explain(failure).await);
         }
     };
     if arguments.json {

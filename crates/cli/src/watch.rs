@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_stream::StreamExt;
 use tracing::warn;
 
-use crate::arguments::User;
+use crate::arguments::{FIRST_REMINDER, User};
 use crate::failure::Failure;
 use crate::output;
 use crate::shutdown::Shutdown;
@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let pool = arguments.user.pool().await?;
     let mut changes = pool.watch();
-    let (silence, mut waiting) = (sleep(arguments.user.patience()), true);
+    let (silence, mut waiting) = (sleep(FIRST_REMINDER), true);
     tokio::pin!(silence);
     loop {
         tokio::select! {

@@ -1,7 +1,7 @@
 //! `rserpool decode`: vectors to their meaning and back, and what is said of garbage.
 mod support;
 
-use support::{json, run};
+use support::{json, run, run_bytes};
 
 /// ASAP_REGISTRATION (RFC 5352 §2.2.1) of element 0x12345678 in `EchoPool`: 30 s, TCP 127.0.0.1:7, weight 5.
 const REGISTRATION: &str = "0100003c 0009000c 4563686f506f6f6c \
@@ -101,4 +101,7 @@ fn text_that_is_no_hex_is_refused() {
     let ended = decode("asap", "hello", &["--json"]);
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.contains("no hex of a message"), "{}", ended.stderr);
+    let raw = run_bytes(&["decode", "--protocol", "asap"], &[1, 0, 0, 0xff]);
+    assert_eq!((raw.status, raw.stdout.as_str()), (Some(1), ""));
+    assert!(raw.stderr.contains("in hex"), "{}", raw.stderr);
 }

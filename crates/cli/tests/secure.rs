@@ -309,6 +309,8 @@ fn flags_that_do_not_go_together_are_named() {
         ["pe", "--echo", "--pool", "p", "--registrar", "tls://127.0.0.1:1", "--asap", "tls://127.0.0.1:0"];
     with(&pe, &["--tls-ca", &ca], &["--asap tls://127.0.0.1:0", "--tls-cert"]);
     with(&pe, &["--registrar-name", "registrar-1"], &["--tls-ca"]);
+    let keyed = ["--registrar-name", "registrar-1", "--tls-ca", &ca, "--psk-identity", "pe-a"];
+    with(&pe, &keyed, &["--registrar-name", "--psk-identity"]);
     let alone = ["registrar", "--asap", "tls://127.0.0.1:0"];
     with(&alone, &[], &["--tls-cert", "--tls-key"]);
     with(&alone, &["--tls-cert", &cert], &["--tls-key"]);

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use keys::Keys;
+use socket2::{Domain, Socket, Type};
 use support::{Ended, Running, address, echo, registrar, run, start, start_with_log};
 
 /// A scope with keys for TLS between users and elements, and links to the registrar without it: all the tests need.
@@ -193,6 +194,32 @@ fn a_proxy_and_a_sidecar_put_tls_between_a_plain_client_and_a_plain_service() {
     let proxy = start(&scope.arguments("proxy", &["--listen", "127.0.0.1:0"], &user));
     let listening = address(&proxy.ready()["listen"]);
     assert_eq!(ask_in_clear(listening, "hello"), "you said hello\n");
+}
+
+/// A user is not kept waiting by a service that accepts nothing: it loses its connection, and goes on elsewhere.
+#[test]
+fn a_sidecar_turns_users_away_while_its_service_accepts_no_connections() {
+    let scope = Scope::new("stalled");
+    let service = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    service.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("loopback");
+    service.listen(1).expect("bound");
+    let target = service.local_addr().ok().and_then(|address| address.as_socket()).expect("bound");
+    // One check, at the start, while connections are accepted still.
+    let (place, once) = (target.to_string(), ["--check", "3600", "--policy", "prio:9"]);
+    let arguments = [&["--target", &*place, "--listen", "127.0.0.1:0"][..], &once].concat();
+    let certificate = scope.certificate();
+    let mut sidecar = start_with_log(&scope.arguments("pe", &arguments, &certificate));
+    sidecar.ready();
+    let log = sidecar.log().expect("piped");
+    let (_good, _) = scope.element(&["--echo", "--policy", "prio:1"], &certificate);
+
+    // The system drops what exceeds the queue of connections that nobody accepts.
+    let connect = || TcpStream::connect_timeout(&target, Duration::from_secs(1));
+    let _queued: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
+    scope.assert_called(&scope.authority());
+    let mut lines = BufReader::new(log).lines().map(|line| line.expect("text"));
+    let line = lines.find(|line| line.contains("turned away")).expect("it says so");
+    assert!(line.contains(&place) && line.contains("has not accepted"), "{line}");
 }
 
 /// What an element has logged when it is asked to end as soon as it serves.

@@ -24,6 +24,17 @@ fn a_value_that_cannot_be_read_is_told_with_its_flag_and_the_right_form() {
         &["--timers", "`rfc` or `fast`"],
     );
     assert_refused(&with(&pe, &["--policy", "best"]), &["--policy", "wrr:W"]);
+    let sidecar = ["pe", "--pool", "p", "--registrar", "tcp://127.0.0.1:1", "--target"];
+    for place in ["127.0.0.1", "tcp://127.0.0.1:80", "::1:80", ":80"] {
+        assert_refused(&with(&sidecar, &[place]), &["--target", place, "[::1]:8080"]);
+    }
+    assert_refused(&with(&pe, &["--listen", "4711"]), &["--listen", "HOST:PORT"]);
+    assert_refused(&with(&pe, &["--listen", "http://127.0.0.1:0"]), &["--listen", "sctp://HOST:PORT"]);
+    assert_refused(&["registrar", "--asap", "tcp://a:1", "--admin", "http://a:2"], &["--admin", "HOST:PORT"]);
+    assert_refused(&["registrar", "--asap", "tcp://a:1", "--peer", "tcp://a:0"], &["--peer", "port 0"]);
+    assert_refused(&["resolve", "--pool", "p", "--registrar", "tcp://a:0"], &["--registrar", "port 0"]);
+    assert_refused(&["resolve", "--pool", "p", "--registrar", "tcp://[fe80::1%eth0]:1"], &["zone (%)"]);
+    assert_refused(&["resolve", "--pool", "", "--registrar", "tcp://a:1"], &["--pool", "not empty"]);
     assert_refused(&with(&pe, &["--id", "0xyz"]), &["--id", "8 hexadecimal digits"]);
     assert_refused(&with(&pe, &["--life", "0"]), &["--life", "2.5"]);
     assert_refused(&with(&user, &["--dialect", "old"]), &["--dialect", "rsplib"]);

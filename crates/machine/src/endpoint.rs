@@ -241,13 +241,20 @@ fn parse(text: &str) -> Result<Endpoint, &'static str> {
 }
 
 fn parse_authority(text: &str) -> Result<Authority, &'static str> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
+    if let Ok(address) = text.parse::<SocketAddr>()
+        && !text.contains('%')
+    {
         return Ok(Authority { host: Host::Address(address.ip()), port: address.port() });
     }
     let (name, port) = text.rsplit_once(':').ok_or("it has no port")?;
     let port = port.parse().map_err(|_| "its port is no number from 0 to 65535")?;
     let labels =
         |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
+    if name.contains('%') {
+        return Err(
+            "its address has a zone (%), which means nothing to others: write one that is valid beyond its link",
+        );
+    }
     if !labels(name) {
         return Err("its host is neither an address nor a name (IPv6 addresses stand in [brackets])");
     }
@@ -281,6 +288,8 @@ mod tests {
             "tcp://a:70000",
             "tcp://:1",
             "tcp://::1:1",
+            "tcp://[fe80::1%eth0]:1",
+            "tcp://[fe80::1%2]:1",
             "tcp://a:1,b:1",
             "sctp://a:1,b:2",
             "",

@@ -261,7 +261,8 @@ impl PoolElementBuilder {
     role_settings!(AsapTimers);
 
     /// Who may take a secured element over: the names that registrars prove by certificate when they connect to it. Unless said otherwise
-    /// whoever proves one, or knows the pre-shared key that the element registers by.
+    /// whoever proves one, or knows the pre-shared key that the element registers by. That key is the same for all registrars and proves none
+    /// of their names: an element that has one cannot have these.
     #[must_use]
     pub fn registrar_names<N: Into<Arc<str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.registrar_names.extend(names.into_iter().map(Into::into));
@@ -346,10 +347,14 @@ impl PoolElementBuilder {
         if registrars.is_empty() && self.settings.interfaces.is_empty() {
             return Err(StartError::NoRegistrars);
         }
+        let links = self.settings.links();
+        if !self.registrar_names.is_empty() && links.security.as_ref().is_some_and(Security::connects_by_key)
+        {
+            return Err(StartError::NamelessRegistrars);
+        }
         let groups = self.settings.groups(Protocol::Asap, None)?;
         let toward = Toward::first_of(&registrars, &groups);
         let transport = self.transport.ok_or(StartError::NoTransport)?;
-        let links = self.settings.links();
         let scheme = registrars.first().map_or(announced_scheme(self.settings.dialect), Endpoint::scheme);
         let listener = listen(self.listen, scheme, toward, &links).await?;
         let asap = listener.as_ref().map(|listener| listener.local_endpoint().clone());
@@ -499,8 +504,8 @@ impl EventHandler<ElementMachine> for Handler {
             ElementEvent::Deregistered { .. } => Some(Status::Deregistered),
             // Without a registration there is nothing to be lost.
             ElementEvent::HomeLost { .. } if *self.status.borrow() == Status::Deregistered => None,
-            ElementEvent::HomeLost { .. } => {
-                info!(%pool, %element, "home registrar lost; looking for another");
+            ElementEvent::HomeLost { reason, .. } => {
+                info!(%pool, %element, %reason, "home registrar lost; looking for another");
                 Some(Status::Registering)
             }
             ElementEvent::HomeAdopted { server, .. } => {

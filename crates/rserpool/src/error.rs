@@ -28,6 +28,11 @@ pub enum StartError {
     /// The user transport of a pool element is missing.
     #[error("where can the element be reached? give the address that it serves on with `transport`")]
     NoTransport,
+    /// Registrars are to be known by names, which they do not prove by the pre-shared key that the element registers by.
+    #[error(
+        "the element registers by a pre-shared key, by which registrars that call it back prove no name: use a certificate, or leave out `registrar_names`"
+    )]
+    NamelessRegistrars,
     /// A listening endpoint or multicast group could not be opened.
     #[error(transparent)]
     Transport(#[from] TransportError),

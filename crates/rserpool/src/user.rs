@@ -10,6 +10,7 @@ use rserpool_machine::{Endpoint, Protocol};
 use rserpool_transport::{LinkConfig, Security};
 use rserpool_wire::{Dialect, PoolHandle};
 use tokio::sync::{broadcast, oneshot};
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::driver::{Driver, EventHandler};
@@ -62,7 +63,7 @@ impl PoolUser {
         Pool::new(self.clone(), pool_handle.into())
     }
 
-    /// Asks for the pool, unless the cache may answer; afterwards the cache has it.
+    /// Asks for the pool, unless the cache may answer; afterwards the cache has it. The registrars' timers may outlast our patience.
     pub(crate) async fn resolve(
         &self,
         pool_handle: &PoolHandle<'_>,
@@ -77,9 +78,12 @@ impl PoolUser {
             request
         });
         let mut waiting = Waiting { user: self, request: Some(request) };
-        let result = answered.await.unwrap_or(Err(ResolveError::NoRegistrar));
+        let Ok(answer) = timeout(self.inner.patience, answered).await else {
+            let reached = self.inner.driver.inspect(UserMachine::has_home);
+            return Err(if reached { ResolveError::TimedOut } else { ResolveError::NoRegistrar });
+        };
         waiting.request = None;
-        result
+        answer.unwrap_or(Err(ResolveError::NoRegistrar))
     }
 }
 

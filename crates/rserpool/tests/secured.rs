@@ -109,6 +109,22 @@ async fn an_element_does_not_trust_a_stranger_s_registrar() {
     assert_eq!(elements(&rogue), 0);
 }
 
+/// 5355-2.6.3-01: what registrars cannot prove is not asked of them, in vain, when they have to take the element over.
+#[tokio::test]
+async fn an_element_that_names_its_registrars_needs_a_certificate() {
+    let named = |endpoint: &str| {
+        PoolElement::builder("echo")
+            .registrars([endpoint])
+            .registrar_names(["registrar-a"])
+            .transport(here(7))
+    };
+    let refused = named("tls://127.0.0.1:1").security(by_key("pe-a")).start().await;
+    assert!(matches!(refused, Err(StartError::NamelessRegistrars)), "{refused:?}");
+    let refused = named("tcp://127.0.0.1:1").start().await.expect_err("nobody proves anything there");
+    assert!(refused.to_string().contains("`registrar_names`"), "{refused}");
+    named("tls://127.0.0.1:1").security(Authority::new().element("pe-a")).start().await.expect("it starts");
+}
+
 /// 5355-2.1.3-01, 5355-2.15.3-02: who has proved nothing may resolve, but neither register nor be a registrar.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_without_an_identity_may_only_resolve() {

@@ -234,7 +234,7 @@ async fn the_name_of_a_service_may_be_chosen() {
     }
 }
 
-/// RFC 5352 §9: where the element asks for an identity, nobody gets in without.
+/// RFC 5352 §9: where the element asks for an identity, nobody gets in without, and nobody tries without a rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_element_may_let_in_only_users_that_prove_themselves() {
     let (authority, registrar) = (Authority::new(), registrar(1, &[]).await);
@@ -246,11 +246,14 @@ async fn an_element_may_let_in_only_users_that_prove_themselves() {
     let before = element.listener.refused();
     // In TLS 1.3 a client is done before the server has seen its certificate, or that there is none.
     let unknown = ServiceSecurity::new(authority.user());
-    let pool = patient_pool(&registrar, Duration::from_millis(500)).await;
+    let (pool, started) = (patient_pool(&registrar, Duration::from_millis(500)).await, Instant::now());
     if let Ok(mut session) = pool.session_secured(&unknown).await {
         session.request(b"hello", Duration::from_millis(100)).await.expect_err("no answer");
     }
     until("it is turned away", || element.listener.refused() > before).await;
+    let (attempts, pauses) = (element.listener.refused() - before, started.elapsed().as_millis() / 20);
+    // One in vain may be tried again at once.
+    assert!(u128::from(attempts) <= 2 * pauses + 3, "{attempts} attempts with {pauses} pauses between them");
 }
 
 /// 5355-2.11.3-01: neither messages nor cookies can be read on the way; that they could without TLS shows that they are looked for.

@@ -8,8 +8,9 @@ use rserpool::{
     ConnectError, Policy, PoolElement, PoolUser, RegisterError, Registrar, ResolveError, StartError,
     TimerProfile,
 };
-use support::{Echo, element, registrar, user};
+use support::{Echo, PATIENCE, element, registrar, user};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 /// 5352-3.3-17
 #[tokio::test(flavor = "multi_thread")]
@@ -48,6 +49,25 @@ async fn settings_that_cannot_work_are_named() {
     assert!(matches!(error, Err(RegisterError::Start(StartError::NoTransport))));
     let error = Registrar::builder().enrp("tcp://127.0.0.1:0").start().await.expect_err("no ASAP endpoint");
     assert!(error.to_string().contains("`asap`"), "{error}");
+}
+
+/// Retransmissions by the RFCs' timers take longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_a_registrar_gives_up_when_its_patience_ends() {
+    // Somebody who accepts connections and says nothing, and nobody.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+    let _silent = TcpListener::bind(silent).await.expect("free again");
+    for (registrar, expected) in [(closed, ResolveError::NoRegistrar), (silent, ResolveError::TimedOut)] {
+        let user = PoolUser::builder()
+            .registrars([format!("tcp://{registrar}")])
+            .timers(TimerProfile::Rfc)
+            .patience(Duration::from_millis(500))
+            .build();
+        let pool = user.await.expect("it starts").pool("echo");
+        let picked = timeout(PATIENCE, pool.pick()).await.expect("its patience ends");
+        assert_eq!(picked.expect_err("nobody answers"), expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -199,6 +199,11 @@ impl LinkConfig {
                 self.user_timeout.is_none_or(|timeout| timeout.as_millis() > 0),
                 "must be at least 1 ms; `None` for the system's",
             ),
+            (
+                "sctp.rto_initial",
+                (self.sctp.rto_min..=self.sctp.rto_max).contains(&self.sctp.rto_initial),
+                "must be from `rto_min` to `rto_max`",
+            ),
             #[cfg(feature = "tls")]
             ("handshake_timeout", !self.handshake_timeout.is_zero(), "must be more than zero"),
             #[cfg(feature = "tls")]
@@ -227,6 +232,8 @@ mod tests {
         let field = |config: LinkConfig| config.validate().map_err(|error| error.field);
         assert_eq!(field(LinkConfig { max_message: 3, ..LinkConfig::default() }), Err("max_message"));
         assert_eq!(field(LinkConfig { send_queue: 100, ..LinkConfig::default() }), Err("send_queue"));
+        let sctp = SctpTimers { rto_min: Duration::from_secs(2), ..SctpTimers::rfc() };
+        assert_eq!(field(LinkConfig { sctp, ..LinkConfig::default() }), Err("sctp.rto_initial"));
         assert_eq!(field(LinkConfig { idle: Some(Duration::ZERO), ..LinkConfig::default() }), Err("idle"));
     }
 }

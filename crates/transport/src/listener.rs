@@ -3,7 +3,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rserpool_machine::{Endpoint, Scheme};
+use rserpool_machine::Endpoint;
+#[cfg(target_os = "linux")]
+use rserpool_machine::Scheme;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 

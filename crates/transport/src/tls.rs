@@ -83,6 +83,12 @@ impl Security {
         Ok(())
     }
 
+    /// Whether links are opened by a pre-shared key, so that those who are connected to call back by it. That proves no name.
+    #[must_use]
+    pub fn connects_by_key(&self) -> bool {
+        self.ready().is_called_back()
+    }
+
     fn ready(&self) -> Arc<Ready> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -41,9 +41,12 @@ enum Protocol {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut input = String::new();
-    std::io::stdin().read_to_string(&mut input)?;
-    let bytes = bytes(&input)?;
+    let mut input = Vec::new();
+    std::io::stdin().read_to_end(&mut input)?;
+    let text = std::str::from_utf8(&input).map_err(|_| {
+        Failure::new("standard input is no text: write the bytes of the message in hex, as `xxd -p` does")
+    })?;
+    let bytes = bytes(text)?;
     let result = match arguments.protocol {
         Protocol::Asap => asap::meaning(&bytes, arguments.dialect),
         Protocol::Enrp => enrp::meaning(&bytes, arguments.dialect),

@@ -23,6 +23,7 @@ pub(super) enum Echo {
 impl Echo {
     /// Listens at `place`, as the user gave it by `--listen`: `HOST:PORT`, or the URL of an endpoint; for TLS where there is a `tls`.
     /// Returns what to tell registrars about it, with the real port.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "SCTP is there on Linux only"))]
     pub(super) async fn listen(
         place: &str,
         timers: TimerProfile,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use rserpool::machine::{Endpoint, Scheme};
-use rserpool::transport::LinkConfig;
+use rserpool::transport::{LinkConfig, Security};
 use rserpool::wire::{PeIdentifier, Policy, RegistrationLife, Transport};
 use rserpool::{ElementEvent, PoolElement, PoolElementBuilder, Status};
 use tokio::time::{Instant, interval_at};
@@ -15,27 +15,26 @@ use tokio_stream::StreamExt;
 use tracing::warn;
 
 use self::echo::Echo;
-use crate::arguments::{self, Registrars};
+use crate::arguments::{self, FIRST_REMINDER, Registrars};
 use crate::failure::Failure;
 use crate::listening;
 use crate::output;
-use crate::security::ElementTls;
+use crate::security::{ElementTls, Renewal};
 use crate::shutdown::Shutdown;
 
 /// How often to say that the element is not registered yet.
 const REMINDER: Duration = Duration::from_secs(10);
-/// When to say it first: a wrong key is wrong from the start.
-const FIRST_REMINDER: Duration = Duration::from_secs(3);
 
 /// Register a service as an element of a pool, and keep it registered
 ///
 /// Prints `ready pe=ID service=URL` once it is registered; waits for registrars that are not there yet. SIGTERM
-/// deregisters it. With --service-tls users speak TLS with the service: --target need not know of that either.
+/// deregisters it. With --service-tls users speak TLS with the service: --target need not know of that either. Where there
+/// are keys, SIGHUP reads their files again.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("service").required(true).args(["echo", "target"])))]
 pub(crate) struct Arguments {
     /// The pool handle
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = arguments::pool_handle)]
     pool: String,
     #[command(flatten)]
     registrars: Registrars,
@@ -43,14 +42,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     echo: bool,
     /// Register the TCP service there, which need not know of RSerPool, for as long as it can be connected to
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = arguments::place)]
     target: Option<String>,
-    /// How often to try the target [default: 1, fast: 0.2]
+    /// How often to try the target; it and users' connections have 1 second to be accepted, fast: 0.25 [default: 1, fast: 0.2]
     #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, requires = "target")]
     check: Option<Duration>,
     /// Where the echo service listens: HOST:PORT for TCP, or sctp://HOST:PORT; port 0 takes a free one. With --service-tls,
     /// where TLS is spoken for --target too [default: a free port on all addresses]
-    #[arg(long, value_name = "HOST:PORT|URL")]
+    #[arg(long, value_name = "HOST:PORT|URL", value_parser = arguments::place_or_url)]
     listen: Option<String>,
     /// The policy of the pool, with this element's values: rr, wrr:W, rand, wrand:W, prio:P, lu:L, lud:L:D, plu:L:D, rlu:L
     #[arg(long, value_name = "SPEC", default_value_t)]
@@ -67,35 +66,52 @@ pub(crate) struct Arguments {
     /// The address to announce where one listens on all of them [default: the one that the registrar is reached from]
     #[arg(long, value_name = "ADDRESS")]
     advertise: Option<IpAddr>,
-    /// A registrar that may take the element over, by the name in its certificate; may be given several times [default:
-    /// whoever has a certificate of --tls-ca]
-    #[arg(long = "registrar-name", value_name = "NAME", help_heading = "TLS", requires = "tls_ca")]
+    /// A registrar that may take the element over, by the name in its certificate; may be given several times. Not with
+    /// --psk-identity: that key is the same for all registrars, and proves no name [default: whoever has a certificate of --tls-ca]
+    #[arg(
+        long = "registrar-name",
+        value_name = "NAME",
+        help_heading = "TLS",
+        requires = "tls_ca",
+        conflicts_with = "psk_identity"
+    )]
     registrar_names: Vec<String>,
     #[command(flatten)]
     tls: ElementTls,
 }
 
+/// How the element is secured.
+struct Secured {
+    /// Its links to registrars.
+    links: Option<Security>,
+    /// The connections of its users.
+    service: Option<LinkConfig>,
+}
+
 pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let Registrars { registrars, conventions, keys, .. } = &mut arguments.registrars;
-    let tls = arguments.tls.links(&arguments.pool, registrars, conventions.timers, keys)?;
-    let mut shutdown = Shutdown::listen()?;
+    let mut renewal = Renewal::default();
+    let service = arguments.tls.links(&arguments.pool, registrars, conventions.timers, keys, &mut renewal)?;
+    let links = keys.renewed_security(registrars, arguments.asap.as_ref(), &mut renewal)?;
+    let secured = Secured { links, service };
+    let shutdown = Shutdown::listen()?;
+    renewal.start()?;
     match &arguments.target {
-        Some(target) => sidecar::run(&arguments, target, tls.as_ref(), &mut shutdown).await,
-        None => echo(&arguments, tls.as_ref(), &mut shutdown).await,
+        Some(target) => sidecar::run(&arguments, target, &secured, shutdown).await,
+        None => echo(&arguments, &secured, shutdown).await,
     }
 }
 
 /// Serves and stays registered until it is asked to end.
-async fn echo(
-    arguments: &Arguments,
-    tls: Option<&LinkConfig>,
-    shutdown: &mut Shutdown,
-) -> Result<(), Failure> {
+async fn echo(arguments: &Arguments, secured: &Secured, mut shutdown: Shutdown) -> Result<(), Failure> {
     let timers = arguments.registrars.conventions.timers;
-    let (echo, transport) = Echo::listen(arguments.place(), timers, tls).await?;
-    tokio::spawn(echo.serve());
+    let start = async {
+        let (echo, transport) = Echo::listen(arguments.place(), timers, secured.service.as_ref()).await?;
+        tokio::spawn(echo.serve());
+        register(arguments.element(transport, secured), &arguments.registrars).await
+    };
     let element = tokio::select! {
-        element = register(arguments.element(transport)?, &arguments.registrars) => element?,
+        element = start => element?,
         () = shutdown.requested() => return Ok(()),
     };
     arguments.announce(&element)?;
@@ -120,8 +136,8 @@ impl Arguments {
     }
 
     /// The element that serves there.
-    fn element(&self, transport: impl Into<Transport>) -> Result<PoolElementBuilder, Failure> {
-        let Registrars { registrars, interfaces, conventions, keys } = &self.registrars;
+    fn element(&self, transport: impl Into<Transport>, secured: &Secured) -> PoolElementBuilder {
+        let Registrars { registrars, interfaces, conventions, .. } = &self.registrars;
         let mut builder = PoolElement::builder(self.pool.clone())
             .registrars(registrars.iter().cloned())
             .timers(conventions.timers)
@@ -144,10 +160,10 @@ impl Arguments {
             builder = builder.advertise(address);
         }
         builder = builder.registrar_names(self.registrar_names.iter().map(String::as_str));
-        if let Some(security) = keys.security(registrars, self.asap.as_ref())? {
-            builder = builder.security(security);
+        if let Some(security) = &secured.links {
+            builder = builder.security(security.clone());
         }
-        Ok(builder)
+        builder
     }
 }
 

@@ -1,9 +1,9 @@
 //! A sidecar: registers a TCP service that knows nothing of RSerPool while it can be connected to, and only then; if wanted, with TLS
 //! in front of it.
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rserpool::transport::LinkConfig;
 use rserpool::wire::PeIdentifier;
 use rserpool::{PoolElement, TimerProfile, TlsStream};
 use tokio::io::copy_bidirectional;
@@ -11,57 +11,70 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
-use super::{Arguments, register};
+use super::{Arguments, Secured, register};
 use crate::failure::Failure;
 use crate::listening;
 use crate::shutdown::Shutdown;
 
-/// The least time that the target has to accept a connection.
-const CONNECT: Duration = Duration::from_millis(250);
+/// The service: where it is, and how long it has to accept a connection, a user's as well as a check.
+#[derive(Clone, Copy)]
+struct Service {
+    address: SocketAddr,
+    accepts_within: Duration,
+}
 
 pub(super) async fn run(
     arguments: &Arguments,
     target: &str,
-    tls: Option<&LinkConfig>,
-    shutdown: &mut Shutdown,
+    secured: &Secured,
+    mut shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    if arguments.listen.is_some() && tls.is_none() {
+    if arguments.listen.is_some() && secured.service.is_none() {
         return Err(Failure::usage(
             "--listen is not for --target, which users reach by itself, unless --service-tls is in front of it",
         ));
     }
-    let address = look_up(target).await?;
-    let reached_at = match tls {
+    let (every, accepts_within) = match arguments.registrars.conventions.timers {
+        TimerProfile::Rfc => (Duration::from_secs(1), Duration::from_secs(1)),
+        TimerProfile::Fast => (Duration::from_millis(200), Duration::from_millis(250)),
+    };
+    let address = tokio::select! {
+        address = look_up(target) => address?,
+        () = shutdown.requested() => return Ok(()),
+    };
+    let service = Service { address, accepts_within };
+    let reached_at = match &secured.service {
         Some(links) => {
             let (listener, reached_at) = listening::listen_secured(arguments.place(), links).await?;
-            tokio::spawn(listening::accept_secured(listener, move |user, from| relay(user, from, address)));
+            tokio::spawn(listening::accept_secured(listener, move |user, from| relay(user, from, service)));
             reached_at
         }
-        None => address,
+        None => service.address,
     };
-    let every = arguments.check.unwrap_or(match arguments.registrars.conventions.timers {
-        TimerProfile::Rfc => Duration::from_secs(1),
-        TimerProfile::Fast => Duration::from_millis(200),
-    });
-    let mut checks = interval(every);
+    let mut checks = interval(arguments.check.unwrap_or(every));
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut registered: Option<PoolElement> = None;
     // The element keeps its identifier for as long as the sidecar runs.
     let mut identity: Option<PeIdentifier> = None;
+    let mut said_to_be_down = false;
     loop {
-        tokio::select! {
-            _ = checks.tick() => {}
+        let check = async {
+            checks.tick().await;
+            service.connect().await
+        };
+        let up = tokio::select! {
+            up = check => up,
             () = shutdown.requested() => break,
-        }
-        let up = answers(address, every.max(CONNECT)).await;
-        match registered.take() {
-            Some(element) if up => registered = Some(element),
-            Some(element) => {
-                warn!(%target, "the service does not answer; deregistering it");
+        };
+        match (up, registered.take()) {
+            (Ok(_), Some(element)) => registered = Some(element),
+            (Err(error), Some(element)) => {
+                warn!(%error, "deregistering the service until it is back");
+                said_to_be_down = true;
                 element.deregister().await;
             }
-            None if up => {
-                let mut builder = arguments.element(reached_at)?;
+            (Ok(_), None) => {
+                let mut builder = arguments.element(reached_at, secured);
                 if let Some(identity) = identity {
                     builder = builder.identifier(identity);
                 }
@@ -76,7 +89,12 @@ pub(super) async fn run(
                 }
                 registered = Some(element);
             }
-            None => {}
+            (Err(error), None) => {
+                if !said_to_be_down {
+                    warn!(%error, "not registered yet; waiting for the service");
+                    said_to_be_down = true;
+                }
+            }
         }
     }
     if let Some(element) = registered {
@@ -85,16 +103,32 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Copies both ways between a user and the target until one of them is done.
-async fn relay(mut user: TlsStream, from: SocketAddr, target: SocketAddr) {
-    let served = async {
-        let mut service = TcpStream::connect(target).await?;
-        service.set_nodelay(true)?;
-        copy_bidirectional(&mut user, &mut service).await
+/// Copies both ways between a user and the service until one of them is done. A user whose service accepts no connection loses its
+/// own, as with an element that fails, and goes on elsewhere.
+async fn relay(mut user: TlsStream, from: SocketAddr, service: Service) {
+    let mut served = match service.connect().await {
+        Ok(connection) => connection,
+        Err(error) => return warn!(%from, %error, "client turned away"),
     };
-    match served.await {
+    match copy_bidirectional(&mut user, &mut served).await {
         Ok((received, sent)) => debug!(%from, received, sent, "client served"),
         Err(error) => debug!(%from, %error, "connection broke"),
+    }
+}
+
+impl Service {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let Self { address, accepts_within } = *self;
+        let Ok(connected) = timeout(accepts_within, TcpStream::connect(address)).await else {
+            let text =
+                format!("the service at {address} has not accepted a connection within {accepts_within:?}");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        };
+        let stream = connected.map_err(|error| {
+            io::Error::new(error.kind(), format!("the service at {address} accepts no connection: {error}"))
+        })?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 
@@ -103,9 +137,4 @@ async fn look_up(target: &str) -> Result<SocketAddr, Failure> {
     let mut addresses =
         lookup_host(target).await.map_err(|error| Failure::new(format!("--target {target}: {error}")))?;
     addresses.next().ok_or_else(|| Failure::new(format!("--target {target}: the name has no address")))
-}
-
-/// Whether somebody accepts connections there.
-async fn answers(address: SocketAddr, within: Duration) -> bool {
-    matches!(timeout(within, TcpStream::connect(address)).await, Ok(Ok(_)))
 }

@@ -1,4 +1,4 @@
-//! The configuration file of a registrar: TOML with the names of the flags, and two tables for what has no flag.
+//! The configuration file of a registrar: TOML with the names of the flags, and tables for what has no flag.
 //! `examples/registrar.toml` shows all of it.
 use std::fmt;
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use rserpool::TimerProfile;
 use rserpool::enrp::{RegistrarLimits, RegistrarTimers};
 use rserpool::machine::Endpoint;
+use rserpool::transport::{LinkConfig, SctpTimers};
 use rserpool::wire::{Dialect, ServerId};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -27,6 +28,10 @@ pub(super) struct File {
     pub(super) timing: Timing,
     /// The limits, defaults where the file says nothing.
     pub(super) limits: RegistrarLimits,
+    /// Single settings of links, which overrule the profile.
+    pub(super) links: Links,
+    /// The same of SCTP.
+    pub(super) sctp: Sctp,
 }
 
 /// Reads the file; a mistake is told with its line.
@@ -59,7 +64,7 @@ fn parse(text: &str) -> Result<File, toml::de::Error> {
     };
     let mut limits = RegistrarLimits::default();
     root.limits.apply(&mut limits);
-    Ok(File { arguments, timing: root.timing, limits })
+    Ok(File { arguments, timing: root.timing, limits, links: root.links, sctp: root.sctp })
 }
 
 #[derive(Deserialize)]
@@ -90,6 +95,10 @@ struct Root {
     timing: Timing,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    links: Links,
+    #[serde(default)]
+    sctp: Sctp,
 }
 
 /// Declares a table in which every field of a configuration struct may be overruled, and nothing else may stand.
@@ -162,6 +171,33 @@ overrides! {
     }
 }
 
+overrides! {
+    /// The table `[links]`: times in seconds, sizes in bytes.
+    Links of LinkConfig {
+        connect_timeout: Seconds,
+        handshake_timeout: Seconds,
+        handshakes: usize,
+        handshakes_per_source: usize,
+        user_timeout: Seconds,
+        idle: Seconds,
+        max_message: usize,
+        send_queue: usize,
+        drain: Seconds,
+    }
+}
+
+overrides! {
+    /// The table `[sctp]`: times in seconds.
+    Sctp of SctpTimers {
+        rto_initial: Seconds,
+        rto_min: Seconds,
+        rto_max: Seconds,
+        heartbeat: Seconds,
+        path_retransmissions: u16,
+        association_retransmissions: u16,
+    }
+}
+
 /// A time, written as a number of seconds.
 #[derive(Clone, Copy, Debug)]
 struct Seconds(Duration);
@@ -169,6 +205,12 @@ struct Seconds(Duration);
 impl From<Seconds> for Duration {
     fn from(seconds: Seconds) -> Self {
         seconds.0
+    }
+}
+
+impl From<Seconds> for Option<Duration> {
+    fn from(seconds: Seconds) -> Self {
+        Some(seconds.0)
     }
 }
 
@@ -215,8 +257,13 @@ mod tests {
         );
         let file = parse(&uncommented).expect("the example is valid with every line of it in force");
         assert_eq!(file.arguments.asap.len(), 1);
-        let silent = format!("{:?}", file.timing).matches("None").count();
-        assert_eq!(silent, 0, "every timer has an example");
+        let tables = format!("{:?} {:?} {:?}", file.timing, file.links, file.sctp);
+        assert_eq!(tables.matches("None").count(), 0, "every setting has an example: {tables}");
+        let (mut links, mut sctp) = (TimerProfile::Rfc.links(), SctpTimers::rfc());
+        file.links.apply(&mut links);
+        file.sctp.apply(&mut sctp);
+        assert_eq!(LinkConfig { idle: None, ..links }, TimerProfile::Rfc.links(), "defaults are shown");
+        assert_eq!(sctp, SctpTimers::rfc(), "defaults are shown");
         parse(text).expect("the example is valid as it stands");
     }
 

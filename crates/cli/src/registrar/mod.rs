@@ -9,17 +9,19 @@ use clap::Args;
 use rserpool::admin::Admin;
 use rserpool::enrp::{RegistrarLimits, RegistrarTimers};
 use rserpool::machine::Endpoint;
+use rserpool::transport::LinkConfig;
 use rserpool::wire::{Dialect, ServerId};
 use rserpool::{Registrar, TimerProfile};
 use tokio::net::lookup_host;
 use tokio::sync::oneshot;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::arguments;
 use crate::failure::Failure;
 use crate::output;
 use crate::security::{Secured, ServerKeys};
 use crate::shutdown::Shutdown;
+use file::File;
 
 /// What `--announce` takes to overrule the interfaces of the configuration file.
 const OFF: &str = "off";
@@ -39,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL")]
     enrp: Option<Endpoint>,
     /// The ENRP endpoint of another registrar; may be given several times: the first is the mentor, others its back-ups
-    #[arg(long = "peer", value_name = "URL")]
+    #[arg(long = "peer", value_name = "URL", value_parser = arguments::reachable)]
     peers: Vec<Endpoint>,
     /// The identifier of the registrar, not 0 [default: a random one]
     #[arg(long, value_name = "0xID", value_parser = arguments::server)]
@@ -58,7 +60,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     advertise: Option<IpAddr>,
     /// Answer HTTP there: /livez, /readyz, /v1/handlespace, /v1/peers, /metrics
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = arguments::place)]
     admin: Option<String>,
     #[command(flatten)]
     keys: ServerKeys,
@@ -72,17 +74,25 @@ struct Settings {
     flags: Arguments,
     timers: RegistrarTimers,
     limits: RegistrarLimits,
+    links: LinkConfig,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let settings = Settings::new(arguments)?;
-    let admin = match &settings.flags.admin {
-        Some(address) => Some(bind_admin(address).await?),
-        None => None,
+    let has_peers = !settings.flags.peers.is_empty();
+    let start = async {
+        let admin = match &settings.flags.admin {
+            Some(address) => Some(bind_admin(address).await?),
+            None => None,
+        };
+        Ok::<_, Failure>((admin, settings.start().await?))
     };
-    let registrar = settings.start().await?;
-    info!(id = %registrar.id(), "started; looking for other registrars");
+    let (admin, registrar) = tokio::select! {
+        started = start => started?,
+        () = shutdown.requested() => return Ok(()),
+    };
+    info!(id = %registrar.id(), "started");
     let admin_address = admin.as_ref().map(Admin::local_addr);
     // Dropped at the end, which ends the administrative service too.
     let (_serving, end) = oneshot::channel::<()>();
@@ -98,6 +108,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         () = registrar.ready() => announce(&registrar, admin_address)?,
         () = shutdown.requested() => return Ok(()),
     }
+    if has_peers && registrar.peers().is_empty() {
+        warn!(
+            "alone, for no --peer answers; still trying: are they the ENRP endpoints of registrars that run?"
+        );
+    }
     shutdown.requested().await;
     registrar.shutdown().await;
     Ok(())
@@ -106,15 +121,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 impl Settings {
     fn new(flags: Arguments) -> Result<Self, Failure> {
         let file = flags.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
-        let (timing, limits) = (file.timing, file.limits);
-        let flags = flags.or(file.arguments);
+        let File { arguments, timing, limits, links: of_links, sctp } = file;
+        let flags = flags.or(arguments);
         if flags.asap.is_empty() {
             let message = "no endpoint to serve elements and users on: give --asap tcp://HOST:PORT, or `asap` in the file";
             return Err(Failure::usage(message));
         }
-        let mut timers = flags.timers.unwrap_or_default().registrar(flags.dialect.unwrap_or_default());
+        let profile = flags.timers.unwrap_or_default();
+        let (mut timers, mut links) = (profile.registrar(flags.dialect.unwrap_or_default()), profile.links());
         timing.apply(&mut timers);
-        Ok(Self { flags, timers, limits })
+        of_links.apply(&mut links);
+        sctp.apply(&mut links.sctp);
+        Ok(Self { flags, timers, limits, links })
     }
 
     async fn start(self) -> Result<Registrar, Failure> {
@@ -123,6 +141,7 @@ impl Settings {
             .timers(timers.unwrap_or_default())
             .custom_timers(self.timers)
             .limits(self.limits)
+            .links(self.links)
             .dialect(dialect.unwrap_or_default());
         let mut reloaded = None;
         if let Some(Secured { security, policy }) = keys.security(&asap, enrp.as_ref(), &peers)? {

@@ -9,11 +9,11 @@ use rserpool::transport::{
     ServerCertificate, ServerSecurity,
 };
 
-use super::{for_nothing, identity, read, roots, secured};
+use super::{Renewal, for_nothing, identity, read, roots, secured};
 use crate::failure::Failure;
 
 /// How links to tls:// and sctp+tls:// registrars are secured.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ClientKeys {
     /// The authorities (PEM) one of which a secured registrar's certificate must come from
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
@@ -59,6 +59,26 @@ impl ClientKeys {
             let unused = self.first_flag().filter(|_| self.service == Service::None);
             return unused.map_or(Ok(None), |flag| Err(for_nothing(flag, "--registrar")));
         }
+        read("TLS", Security::new(self.config(own)?)).map(Some)
+    }
+
+    /// The same, to be renewed.
+    pub(crate) fn renewed_security(
+        &self,
+        registrars: &[Endpoint],
+        own: Option<&Endpoint>,
+        renewal: &mut Renewal,
+    ) -> Result<Option<Security>, Failure> {
+        let security = self.security(registrars, own)?;
+        if let Some(security) = &security {
+            let (keys, own) = (self.clone(), own.cloned());
+            renewal.add(security.clone(), move || keys.config(own.as_ref()));
+        }
+        Ok(security)
+    }
+
+    /// What the files say now.
+    fn config(&self, own: Option<&Endpoint>) -> Result<SecurityConfig, Failure> {
         let identity = identity(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         let roots = roots(self.tls_ca.as_ref())?;
         // Whoever has taken an element over connects to it. It lets nobody in who does not prove who they are: by certificate, or
@@ -75,7 +95,7 @@ impl ClientKeys {
             );
             return Err(Failure::usage(message));
         }
-        read("TLS", Security::new(SecurityConfig { client: Some(client), server })).map(Some)
+        Ok(SecurityConfig { client: Some(client), server })
     }
 
     /// How others are verified, and shown who this is; `needs` and `verified` say what for if nothing is there.

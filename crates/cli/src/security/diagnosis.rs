@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rserpool::machine::Endpoint;
 use rserpool::transport::{self, LinkConfig, Security, TransportError};
-use rserpool::wire::asap::{HandleResolution, Message};
+use rserpool::wire::asap::{self, HandleResolution, Message};
 use rserpool::wire::{Dialect, PoolHandle};
 use tokio::time::timeout;
 
@@ -25,7 +25,10 @@ pub(crate) async fn diagnose(
     let mut found = Vec::new();
     for registrar in registrars {
         match timeout(PATIENCE, ask(registrar, &links, dialect)).await {
-            Ok(Ok(())) => return None,
+            Ok(Ok(true)) => return None,
+            Ok(Ok(false)) => found.push(format!(
+                "{registrar}: what answers there is none for elements and users; is it the ENRP port of a registrar?"
+            )),
             Ok(Err(error)) => found.push(named(registrar, &error)),
             Err(_) => found.push(format!("{registrar}: no answer within {PATIENCE:?}")),
         }
@@ -33,8 +36,8 @@ pub(crate) async fn diagnose(
     (!found.is_empty()).then(|| found.join("; "))
 }
 
-/// Asks for a pool, whatever the answer.
-async fn ask(registrar: &Endpoint, links: &LinkConfig, dialect: Dialect) -> Result<(), TransportError> {
+/// Asks for a pool, and returns whether the answer is that of a registrar, whatever it says.
+async fn ask(registrar: &Endpoint, links: &LinkConfig, dialect: Dialect) -> Result<bool, TransportError> {
     let (mut reader, writer) = transport::connect(registrar, links).await?.split();
     let queue = writer.queue();
     let mut request = BytesMut::new();
@@ -46,8 +49,9 @@ async fn ask(registrar: &Endpoint, links: &LinkConfig, dialect: Dialect) -> Resu
         queue.try_flush();
     }
     while reader.fill().await? {
-        if reader.next_message()?.is_some() {
-            return Ok(());
+        if let Some(bytes) = reader.next_message()? {
+            let answer = asap::decode(bytes, dialect).map(|decoded| decoded.message);
+            return Ok(matches!(answer, Ok(Message::HandleResolutionResponse(_) | Message::Error(_))));
         }
     }
     Err(TransportError::Broken(io::ErrorKind::UnexpectedEof.into()))

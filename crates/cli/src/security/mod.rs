@@ -4,6 +4,7 @@
 //! somebody believes a link to be secured that is not is the mistake to be kept from happening.
 mod client;
 mod diagnosis;
+mod renewal;
 mod server;
 mod service;
 
@@ -15,6 +16,7 @@ use rserpool::transport::{SecurityError, TlsIdentity, TlsRoots};
 
 pub(crate) use self::client::ClientKeys;
 pub(crate) use self::diagnosis::diagnose;
+pub(crate) use self::renewal::Renewal;
 pub(crate) use self::server::{Secured, ServerKeys};
 pub(crate) use self::service::{ElementTls, UserTls};
 use crate::failure::Failure;

@@ -11,10 +11,10 @@ use rserpool::machine::Endpoint;
 use rserpool::transport::{
     ClientCertificates, ClientSecurity, PskTable, Security, SecurityConfig, ServerCertificate, ServerSecurity,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use tokio::signal::unix::Signal;
+use tracing::warn;
 
-use super::{for_nothing, identity, read, roots, secured};
+use super::{for_nothing, identity, read, renewal, roots, secured};
 use crate::failure::Failure;
 
 /// How a registrar with tls:// or sctp+tls:// endpoints is secured; SIGHUP reads the files again.
@@ -94,28 +94,21 @@ impl ServerKeys {
         Ok(Some(Secured { security, policy }))
     }
 
-    /// Reads the files again at each SIGHUP, for as long as the process runs. Bad ones leave everything as it is.
-    pub(crate) async fn reload(self, mut hangups: Signal, security: Security, registrar: Registrar) {
-        while hangups.recv().await.is_some() {
-            let read = self.access_policy().and_then(|policy| {
-                read("TLS", security.reload(self.config()?))?;
-                registrar.set_authorization(Arc::new(policy));
-                Ok(())
-            });
-            match read {
-                Ok(()) => info!(
-                    "keys, certificates and policy reloaded; links that are up go on, but for those that may not be any more"
-                ),
-                Err(error) => {
-                    error!(%error, "keys, certificates and policy not reloaded; the old ones stay in use");
-                }
-            }
-        }
+    /// Reads the files again at each of the signals, for as long as the process runs. Bad ones leave everything as it is.
+    pub(crate) async fn reload(self, hangups: Signal, security: Security, registrar: Registrar) {
+        let consequence = "links that are up go on, but for those that may not be any more";
+        let renew = || {
+            let policy = self.access_policy()?;
+            read("TLS", security.reload(self.config()?))?;
+            registrar.set_authorization(Arc::new(policy));
+            Ok(())
+        };
+        renewal::at(hangups, "keys, certificates and policy", consequence, renew).await;
     }
 
     /// The signals to reload at, from now on.
     pub(crate) fn hangups() -> Result<Signal, Failure> {
-        Ok(signal(SignalKind::hangup())?)
+        renewal::hangups()
     }
 
     /// What the policy file says now.

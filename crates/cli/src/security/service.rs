@@ -13,11 +13,11 @@ use rserpool::{ServiceSecurity, TimerProfile};
 use tracing::warn;
 
 use super::client::{ClientKeys, Service};
-use super::{identity, read, roots};
+use super::{Renewal, identity, read, roots};
 use crate::failure::Failure;
 
 /// How a user secures what it says to elements.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct UserTls {
     /// Speak TLS with the elements: they are verified, and shown who this is, as tls:// registrars are
     #[arg(long, help_heading = "TLS")]
@@ -28,7 +28,7 @@ pub(crate) struct UserTls {
 }
 
 /// How an element secures what users say to it.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ElementTls {
     /// Have users speak TLS: shows --tls-cert, which is to be for the pool handle too, and takes pre-shared keys of users in --psk-file
     #[arg(long, help_heading = "TLS")]
@@ -62,6 +62,7 @@ impl UserTls {
         pool: &str,
         registrars: &[Endpoint],
         keys: &mut ClientKeys,
+        renewal: &mut Renewal,
     ) -> Result<Option<ServiceSecurity>, Failure> {
         if !self.service_tls {
             if is_secured(registrars) {
@@ -77,8 +78,13 @@ impl UserTls {
                 "{flag} {name}: no certificate can be for this name: write one that the elements' are for, as --service-name"
             )));
         }
-        let client = Some(keys.client("--service-tls needs", "are elements")?);
-        let security = read("TLS", Security::new(SecurityConfig { client, server: None }))?;
+        let keys = keys.clone();
+        let config = move || {
+            let client = Some(keys.client("--service-tls needs", "are elements")?);
+            Ok(SecurityConfig { client, server: None })
+        };
+        let security = read("TLS", Security::new(config()?))?;
+        renewal.add(security.clone(), config);
         tell_of_plain_links(registrars);
         Ok(Some(ServiceSecurity::new(security).name(name)))
     }
@@ -93,6 +99,7 @@ impl ElementTls {
         registrars: &[Endpoint],
         timers: TimerProfile,
         keys: &mut ClientKeys,
+        renewal: &mut Renewal,
     ) -> Result<Option<LinkConfig>, Failure> {
         if !self.service_tls {
             if is_secured(registrars) {
@@ -101,8 +108,10 @@ impl ElementTls {
             return Ok(None);
         }
         keys.service = Service::Served;
-        let server = Some(self.server(pool, keys)?);
-        let security = read("TLS", Security::new(SecurityConfig { client: None, server }))?;
+        let (tls, pool, keys) = (self.clone(), pool.to_owned(), keys.clone());
+        let config = move || Ok(SecurityConfig { client: None, server: Some(tls.server(&pool, &keys)?) });
+        let security = read("TLS", Security::new(config()?))?;
+        renewal.add(security.clone(), config);
         tell_of_plain_links(registrars);
         // A user that does not read for a while is none that is gone.
         Ok(Some(LinkConfig { security: Some(security), user_timeout: None, ..timers.links() }))

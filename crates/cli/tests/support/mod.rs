@@ -58,9 +58,14 @@ fn spawn(command: &mut Command) -> Running {
 
 /// Runs `rserpool` with these arguments and this input to its end.
 pub(crate) fn run(arguments: &[&str], input: &str) -> Ended {
+    run_bytes(arguments, input.as_bytes())
+}
+
+/// The same with input that is no text.
+pub(crate) fn run_bytes(arguments: &[&str], input: &[u8]) -> Ended {
     let mut child = command(arguments).stderr(Stdio::piped()).spawn().expect("the binary is built");
     // A command that fails at once may not read its input.
-    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let _ = child.stdin.take().expect("piped").write_all(input);
     let (mut stdout, mut stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
     let reading = thread::spawn(move || {
         let mut text = String::new();

@@ -118,6 +118,7 @@ impl FrameStream {
     }
 
     /// Has data sent without order from now on, or in order again. A byte stream has one order.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "SCTP is there on Linux only"))]
     pub(super) const fn set_unordered(&mut self, unordered: bool) {
         match &mut self.frames {
             Frames::Tcp(_) => {}

@@ -54,6 +54,8 @@ pub struct Session {
     connector: Connector,
     /// How secure an element must be to go on with.
     required: PeerIdentity,
+    /// Whether nothing has come since the last fail-over.
+    fruitless: bool,
 }
 
 /// What a session receives.
@@ -98,6 +100,7 @@ impl Session {
             unordered: false,
             connector,
             required,
+            fruitless: false,
         })
     }
 
@@ -225,6 +228,10 @@ impl Session {
 
     /// Goes on with the next element.
     async fn go_on(&mut self) -> Result<(), ConnectError> {
+        if std::mem::replace(&mut self.fruitless, true) {
+            // The mistake may be ours, and the same with all elements: let them have a rest.
+            sleep(self.target.profile().retry_pause()).await;
+        }
         let failed = self.target.identifier();
         let (stream, target) =
             connect(&self.pool, &self.state, &[failed], &self.connector, &self.required).await?;
@@ -250,6 +257,7 @@ impl Session {
                 () = yield_now() => return,
             };
             let Ok(Some(frame)) = frame else { return };
+            self.fruitless = false;
             if frame.protocol.is_control() {
                 self.control(&frame.payload).await;
             } else {
@@ -278,6 +286,7 @@ impl Session {
                     return Err(SessionError::Protocol { peer, reason });
                 }
             };
+            self.fruitless = false;
             if !frame.protocol.is_control() {
                 return Ok(Some(frame.payload));
             }
