@@ -36,7 +36,9 @@ fn a_secured_registrar_is_taken_over_with_the_elements_that_prove_who_they_are()
         .networks(2)
         .run(|hosts| {
             let keys = Keys::make(hosts);
-            let (first, _second) = (keys.registrar(1, &[]), keys.registrar(2, &[PEER]));
+            // Elements have the time of a keep-alive for the handshake as well.
+            let timing = format!("--config={}", hosts.file("registrar.toml", UNHURRIED));
+            let (first, _second) = (keys.registrar(1, &[&timing]), keys.registrar(2, &[PEER, &timing]));
             let _by_certificate = keys.element("pe-a", "0xa", &BOTH[..1], &keys.certificate("pe-a"));
             let _by_key = keys.element("pe-k", "0xb", &BOTH[..1], &keys.key("pe-k"));
             let mut user = keys.user();
@@ -170,8 +172,8 @@ fn our_registrar_conforms_over_tls_on_sctp() {
     let scenario = Scenario::unread("our_registrar_conforms_over_tls_on_sctp").hosts(2).networks(2);
     scenario.time_limit(Duration::from_secs(270)).run(|hosts| {
         let keys = Keys::make(hosts);
-        let timing = hosts.file("registrar.toml", UNHURRIED);
-        let _registrar = keys.registrar(1, &[&format!("--config={timing}")]);
+        let timing = format!("--config={}", hosts.file("registrar.toml", UNHURRIED));
+        let _registrar = keys.registrar(1, &[&timing]);
         let arguments = [
             "conform",
             "--asap=sctp+tls://10.9.0.1:3864",

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::message::{AssocId, Message, Received, RecvInfo};
 use crate::notification::{self, Notification, SendFailed};
-use crate::sys::Read;
+use crate::sys::batch::Read;
 
 /// Puts pieces together. `take` what was read, then `next` until there is nothing left.
 pub(crate) struct Assembly {
@@ -44,10 +44,10 @@ impl Assembly {
         self.ready.pop_front()
     }
 
-    /// Takes what one `recvmsg` yielded: `bytes`, described by `read`.
-    pub(crate) fn take(&mut self, read: &Read, bytes: &[u8]) {
+    /// Takes what was received in one slot.
+    pub(crate) fn take(&mut self, read: &Read<'_>) {
         if read.notification {
-            self.notification.extend_from_slice(bytes);
+            self.notification.extend_from_slice(read.bytes);
             if read.end_of_record {
                 let bytes = std::mem::take(&mut self.notification);
                 self.take_notification(&bytes);
@@ -59,14 +59,16 @@ impl Assembly {
                 info: RecvInfo::from_raw(&raw),
                 bytes: Bytes::new(),
             };
-            self.take_piece(message, bytes, read.end_of_record);
+            self.take_piece(message, read.bytes, read.end_of_record);
         }
     }
 
-    /// Moves what is held for one association into an assembly of its own, for a socket of its own.
+    /// Moves what is held for one association, complete or not, into an assembly of its own, for a socket of its own.
     pub(crate) fn split_off(&mut self, assoc: AssocId) -> Self {
         let mut other = Self::new(self.limit);
         other.messages.extend(self.messages.remove(&assoc).map(|partial| (assoc, partial)));
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        (other.ready, self.ready) = ready.partition(|received| received.assoc() == Some(assoc));
         other
     }
 
@@ -161,9 +163,9 @@ mod tests {
     use crate::sys::layout::{AssocChange, Rcvinfo, SendFailedEvent, Sndinfo, bytes_of};
 
     /// What a read of a piece of a message looks like.
-    fn piece(assoc: i32, ssn: u16, end_of_record: bool) -> Read {
+    fn piece(assoc: i32, ssn: u16, end_of_record: bool, bytes: &[u8]) -> Read<'_> {
         Read {
-            length: 0,
+            bytes,
             notification: false,
             end_of_record,
             from: Some("10.9.0.1:5".parse().unwrap()),
@@ -171,8 +173,8 @@ mod tests {
         }
     }
 
-    fn notice() -> Read {
-        Read { length: 0, notification: true, end_of_record: true, from: None, info: None }
+    fn notice(bytes: &[u8]) -> Read<'_> {
+        Read { bytes, notification: true, end_of_record: true, from: None, info: None }
     }
 
     /// What is complete, told shortly.
@@ -193,12 +195,12 @@ mod tests {
     #[test]
     fn pieces_become_messages_while_associations_alternate() {
         let mut assembly = Assembly::new(100);
-        assembly.take(&piece(1, 0, false), b"one ");
-        assembly.take(&piece(2, 0, false), b"two ");
-        assembly.take(&piece(3, 0, true), b"whole");
-        assembly.take(&piece(1, 0, false), b"and ");
-        assembly.take(&piece(2, 0, true), b"end");
-        assembly.take(&piece(1, 0, true), b"end");
+        assembly.take(&piece(1, 0, false, b"one "));
+        assembly.take(&piece(2, 0, false, b"two "));
+        assembly.take(&piece(3, 0, true, b"whole"));
+        assembly.take(&piece(1, 0, false, b"and "));
+        assembly.take(&piece(2, 0, true, b"end"));
+        assembly.take(&piece(1, 0, true, b"end"));
         assert_eq!(drain(&mut assembly), ["3: b\"whole\"", "2: b\"two end\"", "1: b\"one and end\""]);
         assert!(assembly.messages.is_empty());
     }
@@ -206,14 +208,14 @@ mod tests {
     #[test]
     fn a_message_of_the_limit_is_taken_and_one_byte_more_is_told_once_and_discarded() {
         let mut assembly = Assembly::new(4);
-        assembly.take(&piece(1, 0, true), b"four");
-        assembly.take(&piece(1, 1, true), b"fives");
-        assembly.take(&piece(1, 2, false), b"fo");
-        assembly.take(&piece(1, 2, true), b"ur");
-        assembly.take(&piece(1, 3, false), b"four");
-        assembly.take(&piece(1, 3, false), b"+");
-        assembly.take(&piece(1, 3, true), b"+");
-        assembly.take(&piece(1, 4, true), b"next");
+        assembly.take(&piece(1, 0, true, b"four"));
+        assembly.take(&piece(1, 1, true, b"fives"));
+        assembly.take(&piece(1, 2, false, b"fo"));
+        assembly.take(&piece(1, 2, true, b"ur"));
+        assembly.take(&piece(1, 3, false, b"four"));
+        assembly.take(&piece(1, 3, false, b"+"));
+        assembly.take(&piece(1, 3, true, b"+"));
+        assembly.take(&piece(1, 4, true, b"next"));
         let expected = ["1: b\"four\"", "1: oversized", "1: b\"four\"", "1: oversized", "1: b\"next\""];
         assert_eq!(drain(&mut assembly), expected);
     }
@@ -222,7 +224,7 @@ mod tests {
     fn an_endless_message_is_told_again_and_again_and_not_kept() {
         let mut assembly = Assembly::new(10);
         for _ in 0..9 {
-            assembly.take(&piece(1, 0, false), b"12345");
+            assembly.take(&piece(1, 0, false, b"12345"));
         }
         // At 15 bytes, and with every 10 more.
         assert_eq!(drain(&mut assembly).len(), 1 + 3);
@@ -232,13 +234,13 @@ mod tests {
     #[test]
     fn the_end_of_an_association_and_a_new_message_discard_what_was_incomplete() {
         let mut assembly = Assembly::new(100);
-        assembly.take(&piece(1, 0, false), b"lost");
+        assembly.take(&piece(1, 0, false, b"lost"));
         let change =
             AssocChange { sac_type: ASSOC_CHANGE, sac_state: 1, sac_assoc_id: 1, ..Default::default() };
-        assembly.take(&notice(), bytes_of(&change));
-        assembly.take(&piece(1, 0, true), b"new");
-        assembly.take(&piece(2, 0, false), b"lost");
-        assembly.take(&piece(2, 1, true), b"new");
+        assembly.take(&notice(bytes_of(&change)));
+        assembly.take(&piece(1, 0, true, b"new"));
+        assembly.take(&piece(2, 0, false, b"lost"));
+        assembly.take(&piece(2, 1, true, b"new"));
         assert_eq!(drain(&mut assembly), ["change", "1: b\"new\"", "2: b\"new\""]);
     }
 
@@ -257,11 +259,11 @@ mod tests {
         };
         let (first, middle, last) = (2, 0, 1);
         let mut assembly = Assembly::new(100);
-        assembly.take(&notice(), &returned(first, 1, b"a "));
-        assembly.take(&notice(), &returned(middle, 0, b"whole "));
-        assembly.take(&notice(), &returned(last, 0, b"message"));
-        assembly.take(&notice(), &returned(first, 0, b"cut off"));
-        assembly.take(&notice(), &returned(first | last, 0, b"short"));
+        assembly.take(&notice(&returned(first, 1, b"a ")));
+        assembly.take(&notice(&returned(middle, 0, b"whole ")));
+        assembly.take(&notice(&returned(last, 0, b"message")));
+        assembly.take(&notice(&returned(first, 0, b"cut off")));
+        assembly.take(&notice(&returned(first | last, 0, b"short")));
         let expected = [
             "returned b\"a whole message\", sent: true",
             "returned b\"cut off\", sent: false",
@@ -273,11 +275,26 @@ mod tests {
     #[test]
     fn a_peeled_off_association_takes_its_incomplete_message_along() {
         let mut assembly = Assembly::new(100);
-        assembly.take(&piece(1, 0, false), b"be");
-        assembly.take(&piece(2, 0, false), b"stay");
+        assembly.take(&piece(1, 0, false, b"be"));
+        assembly.take(&piece(2, 0, false, b"stay"));
         let mut peeled = assembly.split_off(AssocId(1));
-        peeled.take(&piece(1, 0, true), b"gun");
+        peeled.take(&piece(1, 0, true, b"gun"));
         assert_eq!(drain(&mut peeled), ["1: b\"begun\""]);
         assert_eq!(assembly.messages.len(), 1);
+    }
+
+    #[test]
+    fn a_peeled_off_association_takes_along_what_was_received_with_its_coming_up() {
+        let up = |sac_assoc_id| AssocChange { sac_type: ASSOC_CHANGE, sac_assoc_id, ..Default::default() };
+        let mut assembly = Assembly::new(100);
+        assembly.take(&notice(bytes_of(&up(1))));
+        assembly.take(&notice(bytes_of(&up(2))));
+        assembly.take(&piece(1, 0, true, b"one"));
+        assembly.take(&piece(2, 0, true, b"two"));
+        assembly.take(&piece(1, 1, true, b"and one"));
+        assert!(matches!(assembly.next(), Some(Received::Notification(Notification::AssocChange(_)))));
+        let mut peeled = assembly.split_off(AssocId(1));
+        assert_eq!(drain(&mut peeled), ["1: b\"one\"", "1: b\"and one\""]);
+        assert_eq!(drain(&mut assembly), ["change", "2: b\"two\""]);
     }
 }

@@ -44,6 +44,8 @@ mod assembly;
 #[cfg(target_os = "linux")]
 mod association;
 #[cfg(target_os = "linux")]
+mod bundle;
+#[cfg(target_os = "linux")]
 mod config;
 #[cfg(target_os = "linux")]
 mod descriptor;

@@ -141,6 +141,16 @@ pub enum Received {
     },
 }
 
+impl Received {
+    /// The association that it came on or is about; `None` for notifications that this crate does not know.
+    pub fn assoc(&self) -> Option<AssocId> {
+        match self {
+            Self::Message(Message { assoc, .. }) | Self::Oversized { assoc, .. } => Some(*assoc),
+            Self::Notification(notification) => notification.assoc(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

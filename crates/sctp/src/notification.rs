@@ -76,6 +76,22 @@ pub enum Notification {
     },
 }
 
+impl Notification {
+    /// The association that it is about; `None` for notifications that this crate does not know.
+    pub fn assoc(&self) -> Option<AssocId> {
+        match self {
+            Self::AssocChange(AssocChange { assoc, .. })
+            | Self::SendFailed(SendFailed { assoc, .. })
+            | Self::PeerAddrChange { assoc, .. }
+            | Self::RemoteError { assoc, .. }
+            | Self::Shutdown { assoc }
+            | Self::PartialDeliveryAborted { assoc, .. }
+            | Self::SenderDry { assoc } => Some(*assoc),
+            Self::Other { .. } => None,
+        }
+    }
+}
+
 /// An association came up, was restarted, or ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AssocChange {

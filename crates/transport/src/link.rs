@@ -16,7 +16,7 @@ use crate::error::TransportError;
 use crate::framing::Framer;
 use crate::queue::{LinkWriter, SendQueue};
 #[cfg(target_os = "linux")]
-use crate::sctp::SctpHalf;
+use crate::sctp;
 use crate::stream::{ReadHalf, WriteHalf};
 #[cfg(feature = "tls")]
 use crate::tls;
@@ -44,8 +44,8 @@ impl Link {
             }
             #[cfg(target_os = "linux")]
             Medium::Sctp(messages) => {
-                let half = SctpHalf::new(messages);
-                (ReadHalf::Sctp(half.clone()), WriteHalf::Sctp(half))
+                let (read, write) = sctp::halves(messages);
+                (ReadHalf::Sctp(read), WriteHalf::Sctp(write))
             }
         };
         Self::new(read, write, addresses, PeerIdentity::Anonymous, config)

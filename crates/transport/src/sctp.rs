@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
-pub(crate) use messages::{SctpHalf, SctpMessages};
+pub(crate) use messages::{SctpMessages, SctpReader, SctpWriter, halves};
 use rserpool_machine::{Endpoint, Scheme};
 use rserpool_sctp::{
     AssocId, AssocParams, AssocState, Error, Notification, PathParams, Received, RtoInfo, SctpSocket,

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 #[cfg(target_os = "linux")]
-use crate::sctp::SctpHalf;
+use crate::sctp::{SctpReader, SctpWriter};
 #[cfg(feature = "tls")]
 use crate::tls;
 
@@ -25,7 +25,7 @@ pub(crate) enum ReadHalf {
     #[cfg(feature = "tls")]
     Tls(Arc<tls::Stream>),
     #[cfg(target_os = "linux")]
-    Sctp(SctpHalf),
+    Sctp(SctpReader),
 }
 
 impl ReadHalf {
@@ -63,7 +63,7 @@ pub(crate) enum WriteHalf {
     #[cfg(feature = "tls")]
     Tls(Arc<tls::Stream>),
     #[cfg(target_os = "linux")]
-    Sctp(SctpHalf),
+    Sctp(SctpWriter),
 }
 
 impl WriteHalf {
@@ -75,7 +75,7 @@ impl WriteHalf {
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.try_write_vectored(&[IoSlice::new(bytes)]),
             #[cfg(target_os = "linux")]
-            Self::Sctp(half) => half.try_write(bytes),
+            Self::Sctp(half) => half.try_write(&[IoSlice::new(bytes)]),
         }
     }
 
@@ -85,9 +85,8 @@ impl WriteHalf {
             Self::Tcp(half) => half.try_write_vectored(slices),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.try_write_vectored(slices),
-            // One message at a time: its boundary is all that a slice says.
             #[cfg(target_os = "linux")]
-            Self::Sctp(half) => slices.first().map_or(Ok(0), |first| half.try_write(first)),
+            Self::Sctp(half) => half.try_write(slices),
         }
     }
 

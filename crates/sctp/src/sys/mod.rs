@@ -1,6 +1,7 @@
 //! The system calls of SCTP that socket2 does not have, as safe functions. All of the crate's `unsafe` is in this folder.
 //!
 //! Nothing here blocks or retries: the sockets are non-blocking, and errors are the kernel's.
+pub(crate) mod batch;
 pub(crate) mod layout;
 
 use std::io;
@@ -11,7 +12,7 @@ use libc::{c_int, c_void, socklen_t};
 use socket2::{MsgHdr, SockAddr, Socket};
 use tokio::io::unix::AsyncFd;
 
-use self::layout::{PeeloffFlags, Plain, Prinfo, Rcvinfo, SockaddrStorage, bytes_of};
+use self::layout::{PeeloffFlags, Plain, Prinfo, bytes_of};
 use crate::address;
 
 // Options that libc does not name.
@@ -111,6 +112,24 @@ pub(crate) fn peel_off(socket: &Socket, assoc_id: i32) -> io::Result<Socket> {
     Ok(Socket::from(unsafe { OwnedFd::from_raw_fd(argument.sd) }))
 }
 
+/// How much room there is in the send buffer, in bytes.
+pub(crate) fn send_room(socket: &Socket) -> io::Result<usize> {
+    const SIZE: usize = libc::SK_MEMINFO_SNDBUF as usize;
+    const USED: usize = libc::SK_MEMINFO_WMEM_QUEUED as usize;
+
+    let mut words = [0_u32; 16];
+    let mut length = size_of_val(&words) as socklen_t;
+    let pointer = words.as_mut_ptr().cast::<c_void>();
+    // SAFETY: pointer and length are those of `words`, of which every combination of bytes is a value.
+    let done = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, pointer, &raw mut length)
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(words[SIZE].saturating_sub(words[USED]) as usize)
+}
+
 /// Sends one message. The kernel takes all of it or nothing.
 pub(crate) fn send(
     socket: &Socket,
@@ -134,45 +153,6 @@ pub(crate) fn send(
         header = header.with_buffers(&buffers);
     }
     socket.sendmsg(&header, libc::MSG_NOSIGNAL).map(|_| ())
-}
-
-/// What one `recvmsg` yielded.
-pub(crate) struct Read {
-    /// How much of the buffer was filled. 0 without any flag is the end of a one-to-one association.
-    pub(crate) length: usize,
-    pub(crate) notification: bool,
-    pub(crate) end_of_record: bool,
-    pub(crate) from: Option<SocketAddr>,
-    /// Comes with messages, not with notifications.
-    pub(crate) info: Option<Rcvinfo>,
-}
-
-/// Reads a message, a notification, or as much of either as there is room for.
-pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<Read> {
-    let mut name = SockaddrStorage::default();
-    let mut control = [0_u8; 128];
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast::<c_void>(), iov_len: buffer.len() };
-    // SAFETY: `msghdr` consists of integers and pointers, for which zeros are values. (It cannot be written as a literal:
-    // some platforms have private padding fields in it.)
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_name = name.0.as_mut_ptr().cast::<c_void>();
-    header.msg_namelen = 128;
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    header.msg_control = control.as_mut_ptr().cast::<c_void>();
-    header.msg_controllen = control.len() as _;
-    // SAFETY: every pointer in `header` is to a local or to `buffer`, which is borrowed exclusively, with its true length;
-    // all of them outlive the call.
-    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, 0) };
-    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
-    let control = control.get(..header.msg_controllen as usize).unwrap_or_default();
-    Ok(Read {
-        length,
-        notification: header.msg_flags & libc::MSG_NOTIFICATION != 0,
-        end_of_record: header.msg_flags & libc::MSG_EOR != 0,
-        from: address::decode(&name.0),
-        info: find_control(control, libc::SCTP_RCVINFO),
-    })
 }
 
 /// `getsockopt` at level `IPPROTO_SCTP`; returns how much the kernel says it has written.
@@ -218,6 +198,7 @@ fn find_control<T: Plain>(control: &[u8], kind: c_int) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::layout::Rcvinfo;
     use super::*;
 
     #[test]

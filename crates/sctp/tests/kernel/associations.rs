@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use rserpool_sctp::{AssocState, Error, Notification, SendInfo, SocketConfig};
 
-use crate::support::{associated, change, message, notified, socket, to_the_end, with_sctp};
+use crate::support::{address, associated, change, message, notified, socket, to_the_end, with_sctp};
 
 #[test]
 fn a_shutdown_delivers_what_was_sent_and_is_told_at_both_ends() {
@@ -75,10 +75,10 @@ fn a_socket_that_does_not_accept_refuses_associations() {
     with_sctp(async {
         let near = socket();
         let far = crate::support::socket_with(&SocketConfig { accept: false, ..SocketConfig::default() });
-        near.connectx(&[crate::support::address(&far)]).unwrap();
+        near.connectx(&[address(&far)]).unwrap();
         assert_eq!(change(&near).await.state, AssocState::CantStart);
         // In the other direction it may.
-        far.connectx(&[crate::support::address(&near)]).unwrap();
+        far.connectx(&[address(&near)]).unwrap();
         assert_eq!(change(&far).await.state, AssocState::CommUp);
     });
 }
@@ -89,7 +89,7 @@ fn a_peeled_off_association_goes_on_as_a_stream() {
         let (near, id, far, far_id) = associated(&SocketConfig::default()).await;
         near.association(id).send(&SendInfo::new(1), b"before").await.unwrap();
         let other = socket();
-        other.send_to(crate::support::address(&far), &SendInfo::new(0), b"from another").await.unwrap();
+        other.send_to(address(&far), &SendInfo::new(0), b"from another").await.unwrap();
 
         let stream = far.peel_off(far_id).unwrap();
         near.association(id).send(&SendInfo::new(2), b"after").await.unwrap();
@@ -105,6 +105,27 @@ fn a_peeled_off_association_goes_on_as_a_stream() {
         assert_eq!(bytes, [b"before".as_slice(), b"after"]);
         assert_eq!(changes.last(), Some(&AssocState::ShutdownComplete));
         assert_eq!(change(&near).await.state, AssocState::ShutdownComplete);
+    });
+}
+
+#[test]
+fn a_peeled_off_association_takes_along_what_came_before_it_was_peeled_off() {
+    with_sctp(async {
+        let (near, far) = (socket(), socket());
+        near.send_to(address(&far), &SendInfo::new(0), b"first").await.unwrap();
+        let id = change(&near).await.assoc;
+        near.association(id).send(&SendInfo::new(0), b"second").await.unwrap();
+        near.association(id).subscribe_sender_dry(true).unwrap();
+        notified(&near, |told| matches!(told, Notification::SenderDry { .. }).then_some(())).await;
+
+        // What is received together with this is not lost.
+        let far_id = change(&far).await.assoc;
+        let stream = far.peel_off(far_id).unwrap();
+        assert!(far.try_recv().unwrap().is_none(), "nothing of it is left here");
+        near.shutdown(id).unwrap();
+        let (messages, _) = to_the_end(&stream).await;
+        let bytes: Vec<_> = messages.iter().map(|message| &message.bytes[..]).collect();
+        assert_eq!(bytes, [b"first".as_slice(), b"second"]);
     });
 }
 

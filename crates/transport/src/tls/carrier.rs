@@ -90,18 +90,15 @@ impl Write for &Carrier {
         match self {
             Carrier::Tcp(stream) => stream.try_write(bytes),
             #[cfg(target_os = "linux")]
-            Carrier::Sctp(records) => records.try_write(bytes),
+            Carrier::Sctp(records) => records.try_write(&[IoSlice::new(bytes)]),
         }
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Carrier::Tcp(stream) => stream.try_write_vectored(slices),
-            // Of the first that is not empty, the first record.
             #[cfg(target_os = "linux")]
-            Carrier::Sctp(records) => {
-                slices.iter().find(|slice| !slice.is_empty()).map_or(Ok(0), |first| records.try_write(first))
-            }
+            Carrier::Sctp(records) => records.try_write(slices),
         }
     }
 
@@ -112,7 +109,7 @@ impl Write for &Carrier {
 
 #[cfg(target_os = "linux")]
 mod sctp {
-    use std::io;
+    use std::io::{self, IoSlice};
     use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::task::{Context, Poll, ready};
 
@@ -158,11 +155,9 @@ mod sctp {
             self.incoming().read(buffer)
         }
 
-        /// Sends the first record of `bytes`.
-        pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-            let record = first_record(bytes);
-            self.messages.try_send(record)?;
-            Ok(record.len())
+        /// Sends the records in `slices`, as many as there is room for.
+        pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.messages.try_send(slices.iter().flat_map(|slice| RecordIter(slice)))
         }
 
         fn incoming(&self) -> MutexGuard<'_, Incoming> {
@@ -188,11 +183,24 @@ mod sctp {
         }
     }
 
-    /// The first of the records (RFC 8446 §5.1: content type and version in 3 bytes, the length in 2). Only whole ones are
-    /// given out by the libraries.
-    fn first_record(bytes: &[u8]) -> &[u8] {
-        let Some(&[_, _, _, high, low]) = bytes.first_chunk() else { return bytes };
-        bytes.get(..5 + usize::from(u16::from_be_bytes([high, low]))).unwrap_or(bytes)
+    /// The records of a byte stream (RFC 8446 §5.1: content type and version in 3 bytes, the length in 2). Only whole ones are given
+    /// out by the libraries.
+    #[derive(Clone)]
+    struct RecordIter<'a>(&'a [u8]);
+
+    impl<'a> Iterator for RecordIter<'a> {
+        type Item = &'a [u8];
+
+        fn next(&mut self) -> Option<&'a [u8]> {
+            let length = match self.0 {
+                [] => return None,
+                [_, _, _, high, low, ..] => 5 + usize::from(u16::from_be_bytes([*high, *low])),
+                rest => rest.len(),
+            };
+            let (record, rest) = self.0.split_at_checked(length).unwrap_or((self.0, &[]));
+            self.0 = rest;
+            Some(record)
+        }
     }
 
     #[cfg(test)]
@@ -203,10 +211,9 @@ mod sctp {
         fn each_record_is_a_message() {
             let (first, second) = ([23, 3, 3, 0, 2, 7, 7], [21, 3, 3, 0, 1, 9]);
             let both = [&first[..], &second].concat();
-            assert_eq!(first_record(&both), first);
-            assert_eq!(first_record(&second), second);
+            assert_eq!(RecordIter(&both).collect::<Vec<_>>(), [&first[..], &second]);
             let longest = [&[23, 3, 3, 0x48, 0][..], &[0; 0x4800], &first].concat();
-            assert_eq!(first_record(&longest).len(), 5 + 0x4800);
+            assert_eq!(RecordIter(&longest).map(<[u8]>::len).collect::<Vec<_>>(), [5 + 0x4800, first.len()]);
         }
 
         #[test]
