@@ -3,8 +3,10 @@
 //! What the RFC leaves open is decided like this:
 //! * An element of weight 0, and with Randomized Least Used one of full load, provides no service (§3.2): it is not
 //!   selected while its pool has others. A pool that has no others is treated as if all had the same weight.
+//! * Policies that extend a standard one are selected by that one, others that are not known as Round Robin.
 //! * Where several elements are asked for and equal ones must take turns, the first of the equals goes to the end of
 //!   their line, just as the head of Round Robin's list advances by one per resolution.
+mod extended;
 mod least_used;
 mod least_used_degradation;
 mod priority;
@@ -152,6 +154,9 @@ impl Policies {
             }
             PolicyType::PRIORITY_LEAST_USED => Box::<priority_least_used::PriorityLeastUsed>::default(),
             PolicyType::RANDOMIZED_LEAST_USED => Box::<randomized_least_used::RandomizedLeastUsed>::default(),
+            other if other.standard() != other => {
+                Box::new(extended::Extended(self.selection(other.standard())))
+            }
             // Round Robin is the default policy (§4.1.1), and what unknown ones are handled as.
             _ => Box::<round_robin::RoundRobin>::default(),
         }

@@ -1,6 +1,6 @@
 //! Selection on the pool user's side (RFC 5356, "Pool User Considerations"): from the list that a registrar returned.
 use rand::{Rng, RngExt as _};
-use rserpool_wire::{Load, PeIdentifier, Policy, PoolElement};
+use rserpool_wire::{Load, PeIdentifier, Policy, PolicyType, PoolElement};
 
 /// The elements that a registrar returned for a pool, in its order, and how to go through them.
 ///
@@ -83,14 +83,14 @@ impl UserPool {
         excluded: &[PeIdentifier],
     ) -> Option<&PoolElement> {
         let active = |element: &PoolElement| !excluded.contains(&element.identifier);
-        let place = match self.policy {
-            Policy::Random | Policy::WeightedRandom { .. } | Policy::RandomizedLeastUsed { .. } => {
+        let place = match self.policy.policy_type().standard() {
+            PolicyType::RANDOM | PolicyType::WEIGHTED_RANDOM | PolicyType::RANDOMIZED_LEAST_USED => {
                 random_place(&self.elements, active, rng)?
             }
-            Policy::Priority { .. } => highest_priority(&self.elements, active)?,
-            Policy::LeastUsed { .. }
-            | Policy::LeastUsedDegradation { .. }
-            | Policy::PriorityLeastUsed { .. } => self.elements.iter().position(active)?,
+            PolicyType::PRIORITY => highest_priority(&self.elements, active)?,
+            PolicyType::LEAST_USED | PolicyType::LEAST_USED_DEGRADATION | PolicyType::PRIORITY_LEAST_USED => {
+                self.elements.iter().position(active)?
+            }
             _ => {
                 let (before, behind) =
                     self.elements.split_at_checked(self.next).unwrap_or((&self.elements, &[]));
@@ -127,10 +127,10 @@ fn random_place(
     })
 }
 
-const fn weight(element: &PoolElement) -> u64 {
-    match element.policy {
-        Policy::WeightedRandom { weight } => weight as u64,
-        Policy::RandomizedLeastUsed { load } => (Load::FULL.0 - load.0) as u64,
+fn weight(element: &PoolElement) -> u64 {
+    match *element.policy.standard() {
+        Policy::WeightedRandom { weight } => weight.into(),
+        Policy::RandomizedLeastUsed { load } => (Load::FULL.0 - load.0).into(),
         _ => 1,
     }
 }

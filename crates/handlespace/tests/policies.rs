@@ -75,6 +75,25 @@ fn unknown_policies_are_handled_as_round_robin() {
 }
 
 // 5356-4.2.2-01
+/// A policy of the reference implementation: its code, and its numbers.
+fn extended(policy_type: u32, values: &[u32]) -> Policy {
+    let data = values.iter().flat_map(|value| value.to_be_bytes()).collect();
+    Policy::Other { policy_type: PolicyType(policy_type), data }
+}
+
+#[test]
+fn policies_that_extend_a_standard_one_are_selected_by_that() {
+    let least_used = [30, 10, 20].map(|load| extended(0xb000_2002, &[load, 0x8000_0000, 0]));
+    let mut handlespace = pool_of(least_used.to_vec());
+    assert_eq!(resolve(&mut handlespace, "pool", 3), [2, 3, 1]);
+    register(&mut handlespace, "pool", &element(1, extended(0xb000_2002, &[15, 0x8000_0000, 0])));
+    assert_eq!(resolve(&mut handlespace, "pool", 3), [2, 1, 3], "a new load counts");
+
+    let degraded = [(0, 10), (0, 20)].map(|(load, more)| extended(0xb000_1003, &[load, more]));
+    let firsts = firsts(&mut pool_of(degraded.to_vec()), 1, 60);
+    assert!(firsts[&1].abs_diff(40) <= 2, "{firsts:?}");
+}
+
 #[test]
 fn weighted_round_robin_with_equal_weights_is_round_robin() {
     let mut handlespace = pool_of(vec![wrr(3); 3]);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rserpool_handlespace::UserPool;
-use rserpool_wire::{Load, PeIdentifier, Policy, PoolElement};
+use rserpool_wire::{Load, PeIdentifier, Policy, PolicyType, PoolElement};
 use support::{element, lu, lud};
 
 fn list(identifiers: &[u32]) -> Vec<PoolElement> {
@@ -49,7 +49,7 @@ fn round_robin_goes_through_the_list_again_and_again() {
 fn weighted_round_robin_and_unknown_policies_are_round_robin_for_users() {
     let mut pool = pool_of([1, 9].map(|weight| Policy::WeightedRoundRobin { weight }));
     assert_eq!(take(&mut pool, 4), [1, 2, 1, 2]);
-    let unknown = Policy::Other { policy_type: rserpool_wire::PolicyType(0x9000_0000), data: Box::default() };
+    let unknown = Policy::Other { policy_type: PolicyType(0x9000_0000), data: Box::default() };
     assert_eq!(take(&mut pool_of(vec![unknown; 2]), 3), [1, 2, 1]);
 }
 
@@ -122,6 +122,18 @@ fn priority_selects_the_highest_that_is_active() {
 }
 
 // §5.1.3: "in the order returned by the ENRP server", which knows more than the values tell
+#[test]
+fn policies_that_extend_a_standard_one_are_selected_by_that() {
+    let weighted = |weight: u32| Policy::Other {
+        policy_type: PolicyType(0xb000_2001),
+        data: [weight, 0x8000_0000, 0].iter().flat_map(|value| value.to_be_bytes()).collect(),
+    };
+    let mut pool = pool_of([weighted(0), weighted(1)]);
+    assert_eq!(counts(&mut pool, 20), BTreeMap::from([(2, 20)]));
+    let least_used = Policy::Other { policy_type: PolicyType(0xb000_2002), data: [0; 12].into() };
+    assert_eq!(take(&mut pool_of([least_used.clone(), least_used]), 3), [1, 1, 1]);
+}
+
 #[test]
 fn least_used_policies_keep_the_order_of_the_registrar() {
     for policies in [[lu(9), lu(3)], [lud(9, 1), lud(3, 1)]] {

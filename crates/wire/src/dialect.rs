@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::identifier::ServerId;
+use crate::policy::PolicyType;
 
 /// Which wire format and conventions to follow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -130,6 +131,20 @@ impl Dialect {
             Self::Rfc => (60_000, usize::MAX),
             Self::Rsplib => (1_400, 128),
         }
+    }
+}
+
+/// The policies of the reference implementation that RFC 5356 lacks, and what each of them extends: their values begin with
+/// those of the standard policy. What follows, how much further away an element counts as more loaded, is left out.
+pub(crate) const fn extended_policy(policy_type: PolicyType) -> Option<PolicyType> {
+    match policy_type.0 {
+        // Priority and randomised variants: load, and what one more user adds to it.
+        0xb000_1001..=0xb000_1004 => Some(PolicyType::LEAST_USED_DEGRADATION),
+        // Each with a factor and a distance behind its values.
+        0xb000_2001 => Some(PolicyType::WEIGHTED_RANDOM),
+        0xb000_2002 => Some(PolicyType::LEAST_USED),
+        0xb000_2003 => Some(PolicyType::LEAST_USED_DEGRADATION),
+        _ => None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Pool member selection policies as they stand on the wire (RFC 5356) and as people write them (`lud:0.2:0.05`).
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::dialect::extended_policy;
 use crate::error::{DecodeError, EncodeError};
 use crate::parameter::ParameterType;
 use crate::reader::Reader;
@@ -84,6 +86,16 @@ impl PolicyType {
     #[must_use]
     pub const fn is_user_defined(self) -> bool {
         self.0 >> 31 == 1
+    }
+
+    /// The policy by which elements are selected: this one, or the one that it extends, as policies of the reference
+    /// implementation do (0xb000…).
+    #[must_use]
+    pub const fn standard(self) -> Self {
+        match extended_policy(self) {
+            Some(standard) => standard,
+            None => self,
+        }
     }
 
     /// Whether elements update their policy information as their load changes (bit A).
@@ -202,6 +214,16 @@ impl Policy {
         }
     }
 
+    /// The policy and the values by which elements are selected: these, or those of the policy that
+    /// [it extends](PolicyType::standard).
+    #[must_use]
+    pub fn standard(&self) -> Cow<'_, Self> {
+        let Self::Other { policy_type, data } = self else { return Cow::Borrowed(self) };
+        let values = extended_policy(*policy_type)
+            .and_then(|standard| Self::read_values(standard, &mut Reader::new(data, 0)).ok());
+        values.map_or(Cow::Borrowed(self), Cow::Owned)
+    }
+
     /// The load, where the policy has one.
     #[must_use]
     pub const fn load(&self) -> Option<Load> {
@@ -229,6 +251,10 @@ impl Policy {
 
     pub(crate) fn read(value: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let policy_type = PolicyType(value.u32()?);
+        Self::read_values(policy_type, value)
+    }
+
+    fn read_values(policy_type: PolicyType, value: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match policy_type {
             PolicyType::ROUND_ROBIN => Self::RoundRobin,
             PolicyType::WEIGHTED_ROUND_ROBIN => Self::WeightedRoundRobin { weight: value.u32()? },
@@ -365,6 +391,28 @@ mod tests {
         for text in ["", "rr:1", "wrr", "lu:1.5", "lu:x", "lud:0.5", "prio:-1"] {
             let error = text.parse::<Policy>().expect_err(text);
             assert!(error.to_string().contains("wrr:W"), "{error}");
+        }
+    }
+
+    #[test]
+    fn policies_of_the_reference_implementation_count_as_what_they_extend() {
+        let other = |policy_type, data: &[u8]| Policy::Other {
+            policy_type: PolicyType(policy_type),
+            data: data.into(),
+        };
+        let load = [0x80, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 1];
+        let (half, seven) = (Load(0x8000_0000), Load(7));
+        for (policy, standard) in [
+            (other(0xb000_1003, &load[..8]), Policy::LeastUsedDegradation { load: half, degradation: seven }),
+            (other(0xb000_2001, &load[..12]), Policy::WeightedRandom { weight: 0x8000_0000 }),
+            (other(0xb000_2002, &load[..12]), Policy::LeastUsed { load: half }),
+            (other(0xb000_2003, &load), Policy::LeastUsedDegradation { load: half, degradation: seven }),
+        ] {
+            assert_eq!(*policy.standard(), standard);
+            assert_eq!(policy.policy_type().standard(), standard.policy_type());
+        }
+        for kept in [other(0xb000_2002, &load[..3]), other(0x8000_0001, &load), Policy::Random] {
+            assert_eq!(*kept.standard(), kept);
         }
     }
 }
