@@ -254,6 +254,8 @@ async fn target_speaks(tester: Tester) -> Verdict {
     // The registrar has announced it to all, and the target hears of it as well.
     target.speak();
     target.introduce().await?;
+    // An old heartbeat may have been taken for the answer; this one shows that the presence was heard.
+    target.settle().await?;
     other.agree(target.id);
     other.settle().await?;
     home_is(&tester, &pool, target.id).await
