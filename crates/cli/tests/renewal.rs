@@ -100,22 +100,8 @@ fn a_hangup_renews_the_key_of_links_and_those_that_are_up_stay() {
     let [mut first, mut second] = ["registrar-1", "registrar-2"].map(|name| keys.registrar(name, &[]));
     let asap = [&first, &second].map(|registrar| registrar.ready()["asap"].clone());
     let psk = keys.path("psk");
-    let mut element = start_with_log(&[
-        "pe",
-        "--echo",
-        "--timers",
-        "fast",
-        "--pool",
-        "echo",
-        "--registrar",
-        &asap[0],
-        "--psk-identity",
-        "pe-a",
-        "--psk-file",
-        &psk,
-        "--registrar",
-        &asap[1],
-    ]);
+    let knows_both = |base: &[&str]| start_with_log(&[base, &["--registrar", &asap[1]]].concat());
+    let mut element = keys.element_by(knows_both, &asap[0]);
     element.ready();
     let registered = |registrar: &str| {
         let ended = keys.resolve(registrar);

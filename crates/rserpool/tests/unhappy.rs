@@ -55,9 +55,9 @@ async fn settings_that_cannot_work_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_without_a_registrar_gives_up_when_its_patience_ends() {
     // Somebody who accepts connections and says nothing, and nobody.
-    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent = listener.local_addr().expect("bound");
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
-    let _silent = TcpListener::bind(silent).await.expect("free again");
     for (registrar, expected) in [(closed, ResolveError::NoRegistrar), (silent, ResolveError::TimedOut)] {
         let user = PoolUser::builder()
             .registrars([format!("tcp://{registrar}")])
