@@ -37,6 +37,7 @@ keep_alive_timeout = 6
 detached_grace = 2
 download_session = 5
 resync_interval = 5
+stall = 1
 [links]
 connect_timeout = 5
 handshake_timeout = 15

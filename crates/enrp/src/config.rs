@@ -134,7 +134,8 @@ pub struct RegistrarTimers {
     /// How long a shutdown may take to hand the elements over. Not in the RFCs. Default 10 s, fast 2 s.
     pub drain: Duration,
     /// Time-outs that are served later than this count as a pause of the process or a jump of the clock: what was due
-    /// meanwhile gets this much more time, so that answers that lie waiting are read first. Default 1 s, fast 250 ms.
+    /// meanwhile gets this much more time, so that answers that lie waiting are read first; three times in a row at most, for
+    /// a machine that is always late is slow. Not in the RFCs. Default 1 s, fast 250 ms.
     pub stall: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! What every part of a registrar works with: the handlespace, links, timers, randomness, and the way out.
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rand::rngs::SmallRng;
@@ -16,6 +16,7 @@ use crate::config::RegistrarConfig;
 use crate::event::{Fault, RegistrarEvent};
 use crate::links::{Links, Party};
 use crate::owners::Owners;
+use crate::pause::Pause;
 use crate::refusal::Refusal;
 use crate::statistics::Statistics;
 
@@ -72,6 +73,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers<Timer>,
     pub(crate) statistics: Statistics,
     pub(crate) phase: Phase,
+    pub(crate) pause: Pause,
     /// What was heard by multicast lately.
     pub(crate) announcements: Rate,
     rng: SmallRng,
@@ -88,6 +90,7 @@ impl Core {
             timers: Timers::new(),
             statistics: Statistics::default(),
             phase: Phase::Initializing,
+            pause: Pause::default(),
             announcements: Rate::default(),
             rng: SmallRng::seed_from_u64(seed),
             outputs: VecDeque::new(),
@@ -297,63 +300,5 @@ impl Core {
     /// A time from half to one and a half of `mean` (RFC 5352 §3.5).
     pub(crate) fn spread(&mut self, mean: Duration) -> Duration {
         mean.mul_f64(self.rng.random_range(0.5..1.5))
-    }
-
-    /// Gives what fell due while nobody served it the time that it would have had, and some more: after a pause of the
-    /// process or a jump of the clock, answers that lie waiting are to be read before their senders are taken for dead.
-    /// Says until when nothing else should be concluded from time.
-    pub(crate) fn absorb_stall(&mut self, now: Instant) -> Option<Instant> {
-        let first = self.timers.next()?;
-        let stall = self.config.timers.stall;
-        if now.saturating_duration_since(first) <= stall {
-            return None;
-        }
-        let mut due = Vec::new();
-        while let Some(at) = self.timers.next()
-            && let Some(timer) = self.timers.pop(now)
-        {
-            // What we say ourselves is said at once: nobody's silence is in it, and others wait for it.
-            let is_said = matches!(timer, Timer::Subscribers | Timer::Heartbeat);
-            due.push((timer, if is_said { at } else { now + stall + at.saturating_duration_since(first) }));
-        }
-        due.into_iter().for_each(|(timer, at)| self.timers.arm(timer, at));
-        Some(now + stall)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[allow(clippy::disallowed_methods, reason = "a starting point for the test's own time")]
-    fn after_a_pause_what_is_due_keeps_its_order_and_distance() {
-        let start = Instant::now();
-        let at = |millis| start + Duration::from_millis(millis);
-        let handlespace = Handlespace::new(Dialect::Rfc, 0);
-        let mut core = Core::new(RegistrarConfig::new(ServerId(1)), handlespace, 0);
-        core.timers.arm(Timer::Patience, at(1_000));
-        core.timers.arm(Timer::Mentor, at(3_000));
-        core.timers.arm(Timer::Drain, at(100_000));
-        assert_eq!(core.absorb_stall(at(1_500)), None, "half a second late is no pause");
-        assert_eq!(core.absorb_stall(at(60_000)), Some(at(61_000)));
-        assert_eq!(core.timers.due(Timer::Patience), Some(at(61_000)));
-        assert_eq!(core.timers.due(Timer::Mentor), Some(at(63_000)));
-        assert_eq!(core.timers.due(Timer::Drain), Some(at(100_000)));
-    }
-
-    /// Found on a machine so busy that its timers were always late: subscribers and peers heard nothing.
-    #[test]
-    #[allow(clippy::disallowed_methods, reason = "a starting point for the test's own time")]
-    fn subscribers_and_peers_are_told_however_late_it_is() {
-        let start = Instant::now();
-        let mut core = Core::new(RegistrarConfig::new(ServerId(1)), Handlespace::new(Dialect::Rfc, 0), 0);
-        let said = [Timer::Subscribers, Timer::Heartbeat];
-        said.into_iter().for_each(|timer| core.timers.arm(timer, start));
-        core.timers.arm(Timer::Mentor, start);
-        let late = start + Duration::from_secs(60);
-        core.absorb_stall(late);
-        assert!(said.iter().all(|timer| core.timers.due(*timer) == Some(start)));
-        assert_eq!(core.timers.due(Timer::Mentor), Some(late + core.config.timers.stall));
     }
 }

@@ -47,6 +47,7 @@ mod event;
 mod limits;
 mod links;
 mod owners;
+mod pause;
 mod peers;
 mod refusal;
 mod registrar;

@@ -23,8 +23,6 @@ pub struct RegistrarMachine {
     core: Core,
     service: Service,
     peers: Peers,
-    /// After a pause of the process, expiry waits until what lies waiting has been read.
-    resumed: Option<Instant>,
 }
 
 impl RegistrarMachine {
@@ -51,7 +49,7 @@ impl RegistrarMachine {
         config.validate()?;
         let peers = Peers::new(&config);
         let core = Core::new(config, handlespace, seed);
-        let mut registrar = Self { core, service: Service::default(), peers, resumed: None };
+        let mut registrar = Self { core, service: Service::default(), peers };
         registrar.peers.start(&mut registrar.core, &mut registrar.service, now);
         Ok(registrar)
     }
@@ -176,10 +174,8 @@ impl Machine for RegistrarMachine {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let Self { core, service, peers, resumed } = self;
-        if let Some(until) = core.absorb_stall(now) {
-            *resumed = Some(until);
-        }
+        let Self { core, service, peers } = self;
+        core.pause.make_up(&mut core.timers, core.config.timers.stall, now);
         while let Some(timer) = core.timers.pop(now) {
             match timer {
                 Timer::KeepAlive(_) | Timer::ForeignProbe(_) | Timer::Subscribers | Timer::Announce => {
@@ -191,8 +187,7 @@ impl Machine for RegistrarMachine {
                 }
             }
         }
-        if resumed.is_none_or(|until| until <= now) && core.phase != Phase::Drained {
-            *resumed = None;
+        if core.pause.is_over(now) && core.phase != Phase::Drained {
             service.expire(core, now);
         }
     }
@@ -204,7 +199,7 @@ impl Machine for RegistrarMachine {
     fn poll_timeout(&self) -> Option<Instant> {
         let serving = self.core.phase != Phase::Drained;
         let expiry = self.core.handlespace.next_expiry().filter(|_| serving);
-        let expiry = expiry.map(|at| self.resumed.map_or(at, |until| at.max(until)));
+        let expiry = expiry.map(|at| self.core.pause.put_off(at));
         [self.core.timers.next(), expiry].into_iter().flatten().min()
     }
 }

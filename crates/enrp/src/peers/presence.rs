@@ -33,27 +33,26 @@ impl Peers {
             core.close(link);
             return false;
         }
-        match core.links.get(link).and_then(|link| link.server) {
+        let known = core.links.get(link).and_then(|link| link.server);
+        match known {
             Some(expected) if expected != sender => {
                 core.fault(link, Fault::ChangedServer { expected, found: sender });
                 return false;
             }
-            Some(_) => {}
-            None => {
-                if !self.admit(core, now, link, sender) {
-                    return false;
-                }
-                if let Some(replaced) = self.contacts.identify(link, sender)
-                    && core.links.route(replaced).is_none()
-                {
-                    self.peer_failed(core, service, now, replaced, PeerDownReason::Replaced(sender));
-                }
-            }
+            None if !self.admit(core, now, link, sender) => return false,
+            _ => {}
         }
         if !self.list.contains(sender) {
             self.list.add(sender, Peer::new(now, None), core.config.limits.peers);
         }
         self.alive(core, now, sender);
+        // Only now, or the end of the other one might complete a take-over of the sender.
+        if known.is_none()
+            && let Some(replaced) = self.contacts.identify(link, sender)
+            && core.links.route(replaced).is_none()
+        {
+            self.peer_failed(core, service, now, replaced, PeerDownReason::Replaced(sender));
+        }
         true
     }
 

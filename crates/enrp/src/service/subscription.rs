@@ -79,14 +79,19 @@ impl Service {
         for pool_handle in std::mem::take(&mut self.subscriptions.changed) {
             if core.handlespace.pool(pool_handle.as_bytes()).is_none() {
                 for link in self.subscriptions.end(&pool_handle) {
-                    reject(core, link, &pool_handle, CauseCode::UNKNOWN_POOL_HANDLE);
+                    // One that is being closed has not ended yet.
+                    if core.links.is_open(link) {
+                        reject(core, link, &pool_handle, CauseCode::UNKNOWN_POOL_HANDLE);
+                    }
                 }
             } else if let Some(links) = self.subscriptions.pools.get(pool_handle.as_bytes())
                 && let Some(bytes) = response(core, &pool_handle, items, true)
             {
                 for link in links {
-                    core.statistics.subscription_updates += 1;
-                    core.transmit(*link, bytes.clone());
+                    if core.links.is_open(*link) {
+                        core.statistics.subscription_updates += 1;
+                        core.transmit(*link, bytes.clone());
+                    }
                 }
             }
         }

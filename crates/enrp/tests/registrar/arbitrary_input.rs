@@ -231,6 +231,27 @@ impl Driven {
     }
 }
 
+fn drive(inputs: impl IntoIterator<Item = Arbitrary>, mentored: bool) {
+    let now = Net::new().now;
+    let mut limited = config(1, &[]);
+    if mentored {
+        limited.peers.push(Endpoint::tcp("192.0.2.9:9901".parse().expect("an address")));
+    }
+    limited.limits.elements = MAX_ELEMENTS;
+    limited.limits.peers = MAX_PEERS;
+    limited.limits.probes = 2;
+    let machine = RegistrarMachine::new(limited, 7, now).expect("valid");
+    let (up, opening, groups) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut driven = Driven { machine, now, up, opening, groups, accepted: 0 };
+    driven.take_outputs();
+    for input in inputs {
+        driven.input(input);
+        driven.take_outputs();
+        assert!(driven.machine.handlespace().len() <= MAX_ELEMENTS);
+        assert!(driven.machine.peers().count() <= MAX_PEERS);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -239,23 +260,16 @@ proptest! {
         inputs in prop::collection::vec(arbitrary(), 1..150),
         mentored in any::<bool>(),
     ) {
-        let now = Net::new().now;
-        let mut limited = config(1, &[]);
-        if mentored {
-            limited.peers.push(Endpoint::tcp("192.0.2.9:9901".parse().expect("an address")));
-        }
-        limited.limits.elements = MAX_ELEMENTS;
-        limited.limits.peers = MAX_PEERS;
-        limited.limits.probes = 2;
-        let machine = RegistrarMachine::new(limited, 7, now).expect("valid");
-        let (up, opening, groups) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let mut driven = Driven { machine, now, up, opening, groups, accepted: 0 };
-        driven.take_outputs();
-        for input in inputs {
-            driven.input(input);
-            driven.take_outputs();
-            prop_assert!(driven.machine.handlespace().len() <= MAX_ELEMENTS);
-            prop_assert!(driven.machine.peers().count() <= MAX_PEERS);
-        }
+        drive(inputs, mentored);
     }
+}
+
+/// The end of a registrar completed the take-over of the one that was heard in its place: its link was closed, and answered.
+#[test]
+fn a_registrar_that_replaces_another_one_is_not_taken_over_with_it() {
+    use self::Arbitrary::{Down, Opened, Time};
+    let presence = |sender| Arbitrary::Enrp { link: 0, kind: 0, sender, target: 0 };
+    let third = [Opened(0), Time(451), presence(3), Down(0)];
+    let second = [Opened(0), presence(2), Time(451), Time(300), Time(501), Down(0)];
+    drive(third.into_iter().chain(second).chain([Opened(0), presence(3)]), true);
 }

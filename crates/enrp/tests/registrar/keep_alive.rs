@@ -103,6 +103,22 @@ fn an_element_that_is_removed_as_silent_while_its_link_is_up_is_told() {
     });
 }
 
+/// Nothing is sent on a link whose end was asked for: the network of these tests sees to it.
+#[test]
+fn an_element_that_subscribed_on_the_link_to_it_is_not_told_of_its_own_removal_there() {
+    let mut net = Net::with(&[1]);
+    let client = net.client_at(1, 1);
+    net.register(client, "echo", element(client, 1));
+    net.hang_up(client);
+    net.run(secs(1));
+    net.resolve(client, "echo", true);
+    assert_eq!(net.answers(client).len(), 1);
+    set_answers(&mut net, client, false);
+    net.run(secs(2));
+    assert_eq!(removals(&net, 1), [RemovalReason::Silent]);
+    assert_eq!(net.clients[&client].links, [], "nobody is left there");
+}
+
 #[test]
 fn an_element_whose_host_died_is_removed_at_once() {
     let mut net = Net::with(&[1]);
@@ -174,6 +190,26 @@ fn after_a_pause_of_the_process_waiting_answers_are_read_first() {
     assert_eq!(net.view(1).len(), 20);
     assert_eq!(removals(&net, 1), []);
     assert!(net.machine(1).statistics().peers_failed == 0);
+}
+
+/// Found on a machine so slow that it served every time-out late: nothing expired, and nobody was taken for dead.
+#[test]
+fn a_registrar_that_is_always_late_still_removes_what_expires_and_who_is_silent() {
+    // 5352-3.1-08, 5352-3.5-10
+    let mut net = Net::with(&[1]);
+    let (good, bad) = (net.client_at(1, 1), net.client_at(2, 1));
+    let mut short = element(good, 1);
+    short.life = RegistrationLife::Finite(secs(1));
+    net.register(good, "echo", short);
+    net.register(good, "echo", element(good, 2));
+    net.register(bad, "echo", element(bad, 3));
+    set_answers(&mut net, bad, false);
+    for _ in 0..20 {
+        net.jump(millis(600));
+        net.run(millis(5));
+    }
+    assert_eq!(removals(&net, 1), [RemovalReason::Expired, RemovalReason::Silent]);
+    assert_eq!(net.view(1).len(), 1, "the element that answers stays");
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Registrar {
     pub(crate) events: Vec<RegistrarEvent>,
     /// Whether it was told to shut down.
     leaving: bool,
+    /// Links whose end it asked for.
+    closed: BTreeSet<LinkId>,
 }
 
 /// The network.
@@ -131,7 +133,8 @@ impl Net {
         let id = config.server_id;
         let machine =
             RegistrarMachine::new(config, u64::from(id.0), self.now).expect("a valid configuration");
-        self.registrars.insert(id, Registrar { machine, events: Vec::new(), leaving: false });
+        self.registrars
+            .insert(id, Registrar { machine, events: Vec::new(), leaving: false, closed: BTreeSet::new() });
         self.perform(id);
         id
     }
@@ -281,6 +284,8 @@ impl Net {
                     self.open((node, link), protocol, to);
                 }
                 Output::Transmit { link, bytes } => {
+                    let closed = &self.registrars[&id].closed;
+                    assert!(!closed.contains(&link), "{link:?} was closed before: {bytes:x?}");
                     let to_client =
                         self.wires.get(&(node, link)).is_some_and(|end| matches!(end.0, Node::Client(_)));
                     let protocol = if to_client { Protocol::Asap } else { Protocol::Enrp };
@@ -293,7 +298,10 @@ impl Net {
                         self.transmit((node, link), bytes);
                     }
                 }
-                Output::Disconnect { link } => self.close((node, link)),
+                Output::Disconnect { link } => {
+                    self.registrars.get_mut(&id).expect("a registrar").closed.insert(link);
+                    self.close((node, link));
+                }
                 Output::Event(event) => {
                     self.registrars.get_mut(&id).expect("a registrar").events.push(event);
                 }
