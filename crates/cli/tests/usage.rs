@@ -83,6 +83,20 @@ fn a_mistake_in_the_configuration_file_is_told_with_key_and_line() {
 }
 
 #[test]
+fn values_that_cannot_work_are_told_with_the_file_and_the_field() {
+    let path = format!("{}/contradictory.toml", env!("CARGO_TARGET_TMPDIR"));
+    let fields = [
+        ("[links]\nsend_queue = 10", "send_queue"),
+        ("[sctp]\nrto_initial = 100", "rto_initial"),
+        ("[timing]\nmax_time_last_heard = 0", "heartbeat_cycle"),
+    ];
+    for (table, field) in fields {
+        std::fs::write(&path, format!("asap = [\"tcp://127.0.0.1:0\"]\n{table}\n")).expect("written");
+        assert_refused(&["registrar", "--config", &path], &["--config", "contradictory.toml", field]);
+    }
+}
+
+#[test]
 fn help_and_version_are_no_mistake() {
     for arguments in [&["--help"][..], &["pe", "--help"], &["bench", "resolve", "--help"], &["--version"]] {
         let ended = run(arguments, "");

@@ -9,9 +9,9 @@ use clap::Args;
 use rserpool::admin::Admin;
 use rserpool::enrp::{RegistrarLimits, RegistrarTimers};
 use rserpool::machine::Endpoint;
-use rserpool::transport::LinkConfig;
+use rserpool::transport::{LinkConfig, TransportError};
 use rserpool::wire::{Dialect, ServerId};
-use rserpool::{Registrar, TimerProfile};
+use rserpool::{Registrar, StartError, TimerProfile};
 use tokio::net::lookup_host;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -136,7 +136,8 @@ impl Settings {
     }
 
     async fn start(self) -> Result<Registrar, Failure> {
-        let Arguments { asap, enrp, peers, id, timers, dialect, announce, advertise, keys, .. } = self.flags;
+        let Arguments { asap, enrp, peers, id, timers, dialect, announce, advertise, keys, config, .. } =
+            self.flags;
         let mut builder = Registrar::builder()
             .timers(timers.unwrap_or_default())
             .custom_timers(self.timers)
@@ -166,7 +167,13 @@ impl Settings {
         for interface in announce.into_iter().filter(|interface| interface != OFF) {
             builder = builder.announce(interface);
         }
-        let registrar = builder.start().await?;
+        let registrar = builder.start().await.map_err(|error| match (&error, config) {
+            // Only the file can set what contradicts itself.
+            (StartError::Config(_) | StartError::Transport(TransportError::Config(_)), Some(path)) => {
+                Failure::usage(format!("--config {}: {error}", path.display()))
+            }
+            _ => error.into(),
+        })?;
         if let Some((hangups, security)) = reloaded {
             tokio::spawn(keys.reload(hangups, security, registrar.clone()));
         }
