@@ -27,7 +27,7 @@ mod scenario;
 mod suite;
 mod tshark;
 
-pub use cargo::{project_command, test_programs};
+pub use cargo::{project_command, project_tests, test_programs};
 pub use guest::run_as_first_process;
 pub use kernel::Kernel;
 pub use lab::{Lab, inside, skipped};

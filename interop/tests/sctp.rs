@@ -1,32 +1,26 @@
 //! The tests of `rserpool-sctp`, and those of links over SCTP, that need SCTP in the kernel.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rserpool_interop::{Machine, skipped, test_programs};
+use rserpool_interop::{Machine, project_tests, skipped};
 
 #[test]
 fn sockets_associations_and_notifications_work_with_a_real_kernel() {
-    pass_inside("sctp", "rserpool-sctp", "");
+    pass_inside("sctp", "rserpool-sctp", &["kernel"]);
 }
 
 #[test]
 fn links_work_over_sctp_with_a_real_kernel() {
-    pass_inside("sctp-links", "rserpool-transport", "sctp_links-");
+    pass_inside("sctp-links", "rserpool-transport", &["sctp_links"]);
 }
 
-/// Runs the test programs of a package whose names begin like this.
-fn pass_inside(name: &str, package: &str, wanted: &str) {
+/// Runs these tests of a package.
+fn pass_inside(name: &str, package: &str, tests: &[&str]) {
     if skipped() {
         return;
     }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let is_wanted = |program: &PathBuf| {
-        program.file_name().is_some_and(|name| name.to_string_lossy().starts_with(wanted))
-    };
-    let mut programs = test_programs(&manifest, package).unwrap();
-    programs.retain(is_wanted);
-    assert!(!programs.is_empty(), "{package} has no tests {wanted}");
+    let programs: Vec<PathBuf> = project_tests(package, tests).unwrap();
     let commands: Vec<_> = programs.iter().map(|program| [program.to_str().unwrap()]).collect();
     let machine = Machine { time_limit: Duration::from_secs(300), ..Machine::default() };
     let outcome = machine.run(name, &commands).unwrap();

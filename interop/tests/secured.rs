@@ -6,10 +6,9 @@
 )]
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
-use rserpool_interop::{Hosts, Machine, Process, Scenario, UNHURRIED, skipped, test_programs, until};
+use rserpool_interop::{Hosts, Machine, Process, Scenario, UNHURRIED, project_tests, skipped, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONVENTIONS: [&str; 2] = ["--dialect=rfc", "--timers=fast"];
@@ -190,26 +189,15 @@ fn our_registrar_conforms_over_tls_on_sctp() {
 /// The tests of secured links, and of secured scopes, that do without TCP of their own.
 #[test]
 fn secured_links_are_over_sctp_what_they_are_over_tcp() {
-    const PROGRAMS: [(&str, &str); 4] = [
-        ("rserpool-transport", "tls_links-"),
-        ("rserpool-transport", "tls_refusals-"),
-        ("rserpool-transport", "tls_sctp-"),
-        ("rserpool", "secured-"),
-    ];
     if skipped() {
         return;
     }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let mut commands = Vec::new();
-    for package in ["rserpool-transport", "rserpool"] {
-        for program in test_programs(&manifest, package).expect("they can be built") {
-            let name = program.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-            if PROGRAMS.iter().any(|(of, wanted)| *of == package && name.starts_with(wanted)) {
-                commands.push([program.to_string_lossy().into_owned(), "--test-threads=1".to_owned()]);
-            }
-        }
-    }
-    assert_eq!(commands.len(), PROGRAMS.len(), "{commands:?}");
+    let links = project_tests("rserpool-transport", &["tls_links", "tls_refusals", "tls_sctp"]);
+    let scopes = project_tests("rserpool", &["secured"]);
+    let programs = [links, scopes].map(|built| built.expect("they can be built")).concat();
+    let commands =
+        programs.iter().map(|program| [&*program.to_string_lossy(), "--test-threads=1"].map(str::to_owned));
+    let commands: Vec<_> = commands.collect();
     let mut machine = Machine { time_limit: Duration::from_secs(300), ..Machine::default() };
     machine.environment.insert("RSERPOOL_TEST_SCHEME".to_owned(), "sctp+tls".to_owned());
     let outcome = machine.run("secured", &commands).expect("it boots");

@@ -1,25 +1,18 @@
 //! The end-to-end tests of `rserpool`, which it runs over TCP, once more over SCTP.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-use std::path::Path;
 use std::time::Duration;
 
-use rserpool_interop::{Machine, skipped, test_programs};
+use rserpool_interop::{Machine, project_tests, skipped};
 
 /// Those of its test programs in which registrars are reached, and sessions run, over whatever the environment says.
-const OVER_ANY_TRANSPORT: [&str; 5] = ["failover-", "session-", "watch-", "cleanup-", "unhappy-"];
+const OVER_ANY_TRANSPORT: [&str; 5] = ["failover", "session", "watch", "cleanup", "unhappy"];
 
 #[test]
 fn pools_and_sessions_survive_over_sctp_as_over_tcp() {
     if skipped() {
         return;
     }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let mut programs = test_programs(&manifest, "rserpool").unwrap();
-    programs.retain(|program| {
-        let name = program.file_name().unwrap().to_string_lossy();
-        OVER_ANY_TRANSPORT.iter().any(|wanted| name.starts_with(wanted))
-    });
-    assert_eq!(programs.len(), OVER_ANY_TRANSPORT.len(), "{programs:?}");
+    let programs = project_tests("rserpool", &OVER_ANY_TRANSPORT).unwrap();
     // One at a time: the timers are fast, and the kernel is slow.
     let commands: Vec<_> =
         programs.iter().map(|program| [program.to_str().unwrap(), "--test-threads=1"]).collect();
