@@ -4,6 +4,7 @@
 //! has a length byte and that many bytes, whose length field is put right, so that the fuzzer gets past framing.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub struct World<M> {
     machine: M,
     now: Instant,
     links: [Option<(LinkId, Protocol)>; LINKS],
+    /// Links that were up, and are no more.
+    ended: BTreeSet<LinkId>,
     accepted: u64,
 }
 
@@ -33,7 +36,7 @@ pub fn endpoint(port: u16) -> Endpoint {
 impl<M: Machine> World<M> {
     /// A world in which nothing has happened.
     pub fn new(machine: M, now: Instant) -> Self {
-        let mut world = Self { machine, now, links: [None; LINKS], accepted: 0 };
+        let mut world = Self { machine, now, links: [None; LINKS], ended: BTreeSet::new(), accepted: 0 };
         world.perform();
         world
     }
@@ -100,8 +103,13 @@ impl<M: Machine> World<M> {
     }
 
     fn down(&mut self, slot: usize) {
+        self.end(slot, DownReason::Closed);
+    }
+
+    fn end(&mut self, slot: usize, reason: DownReason) {
         if let Some((link, _)) = self.links[slot].take() {
-            self.machine.handle_input(self.now, Input::LinkDown { link, reason: DownReason::Closed });
+            self.ended.insert(link);
+            self.machine.handle_input(self.now, Input::LinkDown { link, reason });
         }
     }
 
@@ -132,9 +140,7 @@ impl<M: Machine> World<M> {
                 Output::Disconnect { link } => {
                     let slot = self.links.iter().position(|known| known.is_some_and(|(id, _)| id == link));
                     if let Some(slot) = slot {
-                        self.links[slot] = None;
-                        let reason = DownReason::Requested;
-                        self.machine.handle_input(self.now, Input::LinkDown { link, reason });
+                        self.end(slot, DownReason::Requested);
                     }
                 }
                 Output::Event(_) => {}
@@ -142,8 +148,9 @@ impl<M: Machine> World<M> {
         }
     }
 
-    /// Everything sent must be whole messages that somebody else can read.
+    /// Everything sent must be whole messages that somebody else can read, on links that are there.
     fn check(&self, link: LinkId, mut bytes: &[u8]) {
+        assert!(!self.ended.contains(&link), "{link:?} has ended");
         let Some((_, protocol)) = self.links.iter().flatten().find(|(id, _)| *id == link) else { return };
         while let Some(header) = bytes.first_chunk() {
             let (message, rest) = bytes.split_at(frame_length(*header).expect("a length"));
