@@ -247,7 +247,12 @@ fn parse_authority(text: &str) -> Result<Authority, &'static str> {
         return Ok(Authority { host: Host::Address(address.ip()), port: address.port() });
     }
     let (name, port) = text.rsplit_once(':').ok_or("it has no port")?;
-    let port = port.parse().map_err(|_| "its port is no number from 0 to 65535")?;
+    // A sign would be taken for part of a number.
+    let port = port
+        .parse()
+        .ok()
+        .filter(|_| !port.starts_with('+'))
+        .ok_or("its port is no number from 0 to 65535")?;
     let labels =
         |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
     if name.contains('%') {
@@ -286,6 +291,8 @@ mod tests {
             "tcp://a",
             "tcp://a:b",
             "tcp://a:70000",
+            "tcp://a:+1",
+            "sctp://10.0.0.1:+193",
             "tcp://:1",
             "tcp://::1:1",
             "tcp://[fe80::1%eth0]:1",
