@@ -1,6 +1,5 @@
 //! The tests of `rserpool-sctp`, and those of links over SCTP, that need SCTP in the kernel.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rserpool_interop::{Machine, project_tests, skipped};
@@ -20,7 +19,7 @@ fn pass_inside(name: &str, package: &str, tests: &[&str]) {
     if skipped() {
         return;
     }
-    let programs: Vec<PathBuf> = project_tests(package, tests).unwrap();
+    let programs = project_tests(package, tests).unwrap();
     let commands: Vec<_> = programs.iter().map(|program| [program.to_str().unwrap()]).collect();
     let machine = Machine { time_limit: Duration::from_secs(300), ..Machine::default() };
     let outcome = machine.run(name, &commands).unwrap();

@@ -168,7 +168,7 @@ impl Settings {
             builder = builder.announce(interface);
         }
         let registrar = builder.start().await.map_err(|error| match (&error, config) {
-            // Only the file can set what contradicts itself.
+            // Flags were looked at before: what contradicts itself now stands in the file.
             (StartError::Config(_) | StartError::Transport(TransportError::Config(_)), Some(path)) => {
                 Failure::usage(format!("--config {}: {error}", path.display()))
             }

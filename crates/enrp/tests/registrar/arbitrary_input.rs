@@ -231,6 +231,7 @@ impl Driven {
     }
 }
 
+/// The life of a registrar, which may have a mentor to look for, and what must hold at each step of it.
 fn drive(inputs: impl IntoIterator<Item = Arbitrary>, mentored: bool) {
     let now = Net::new().now;
     let mut limited = config(1, &[]);
